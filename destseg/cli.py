@@ -1,0 +1,252 @@
+"""The command line: each verb reads its arguments and makes one call into the library."""
+
+import dataclasses
+import datetime
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from destseg import __version__
+from destseg.settings import read_section
+
+app = typer.Typer(
+    help="Defect inspection that learns from good parts: data versions, training, evaluation, promotion.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+dataset = typer.Typer(help="Datasets in MVTec's layout, below data/mvtec.", no_args_is_help=True)
+teacher = typer.Typer(help="The frozen network that the student learns from.", no_args_is_help=True)
+bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app.add_typer(dataset, name="dataset")
+app.add_typer(teacher, name="teacher")
+app.add_typer(bench, name="bench")
+
+Category = Annotated[str, typer.Argument(help="Name of the category in params.yaml.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
+Why = Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)]
+Who = Annotated[str | None, typer.Option(help="Who decides; the signed-in user unless given.", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr, only warnings.")] = False,
+) -> None:
+    """Defect inspection that learns from good parts: data versions, training, evaluation, promotion."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+    level = logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("destseg").setLevel(level)
+
+
+@app.command()
+def demo() -> None:
+    """The main job on this machine: servers, demo datasets, ingest, training, promotion and scoring, in .demo/."""
+    from destseg.local.demo import demo
+
+    demo()
+
+
+@app.command()
+def up() -> None:
+    """Start the servers of the demo (S3, MLflow, Prefect with a worker) and keep them until Ctrl-C."""
+    from destseg.local.up import up
+
+    up()
+
+
+@dataset.command("demo")
+def dataset_demo(
+    out: Annotated[Path, typer.Option(help="Folder to write the categories into.")] = Path("demo-datasets"),
+    seed: Annotated[int, typer.Option(help="The same seed renders the same photographs.")] = 0,
+    normals: Annotated[int, typer.Option(min=2, help="Photographs of good parts for training, each category.")] = 60,
+    size: Annotated[int, typer.Option(min=64, help="Side of the photographs in pixels.")] = 256,
+) -> None:
+    """Render the demo products, a washer and a woven fabric, as MVTec-format datasets."""
+    from destseg.dataset.demo import CATEGORIES, render_dataset
+
+    for category in CATEGORIES:
+        count = render_dataset(out / category, category, seed=seed, normals=normals, size=size)
+        print(f"{out / category}: {count} images")
+
+
+@dataset.command("add")
+def dataset_add(
+    category: Category,
+    source: Annotated[Path, typer.Option("--from", help="Folder in MVTec's layout: train/good, test/<kind>, ...")],
+) -> None:
+    """Copy a dataset below data/mvtec, track it with DVC and name the category in params.yaml."""
+    from destseg.ingest.add import add
+
+    print(add(category, source))
+
+
+@dataset.command("check")
+def dataset_check() -> None:
+    """Check that every category of params.yaml has a dataset (stage `datasets`)."""
+    from destseg.dataset.catalogue import check
+
+    print(f"categories: {', '.join(check())}")
+
+
+@dataset.command("list")
+def dataset_list(as_json: AsJson = False) -> None:
+    """The categories of params.yaml, with their dataset version and number of images."""
+    from destseg.ingest.add import list_datasets
+
+    rows = list_datasets()
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        for row in rows:
+            print(row)
+
+
+@app.command()
+def ingest(category: Category, as_json: AsJson = False) -> None:
+    """Turn what waits in the inbox into a new dataset version; run it in a clean clone."""
+    from destseg.ingest.batch import ingest
+
+    _result(ingest(category), as_json)
+
+
+@app.command()
+def validate(category: Category, as_json: AsJson = False) -> None:
+    """Check a dataset and share out its normal images (stage `validate`)."""
+    from destseg.validation.validate import validate
+
+    _result(validate(category), as_json)
+
+
+@app.command()
+def student(category: Category) -> None:
+    """Train the denoising student (stage `student`)."""
+    from destseg.training.student import stage
+
+    stage(category)
+
+
+@app.command()
+def segmentation(category: Category) -> None:
+    """Train the segmentation net (stage `segmentation`)."""
+    from destseg.training.segmentation import stage
+
+    stage(category)
+
+
+@app.command()
+def evaluate(category: Category, as_json: AsJson = False) -> None:
+    """Calibrate on held-out normal images, measure on the test set, write the report (stage `evaluate`)."""
+    from destseg.evaluation.evaluate import evaluate
+
+    _result(evaluate(category), as_json)
+
+
+@app.command()
+def package(category: Category) -> None:
+    """Collect the model's files, export ONNX and check that it scores alike (stage `package`)."""
+    from destseg.inference.package import package
+
+    package(category)
+
+
+@app.command()
+def register(category: Category, as_json: AsJson = False) -> None:
+    """Log the run and register the packaged model as challenger, once for the same data, settings and code."""
+    from destseg.registry.register import register
+
+    _result(register(category), as_json)
+
+
+@app.command()
+def promote(
+    category: Category,
+    why: Why,
+    who: Who = None,
+    version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
+    override: Annotated[bool, typer.Option(help="Promote although a gate has failed; it is recorded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a candidate the champion, which the line loads."""
+    from destseg.registry.promotion import promote
+
+    _result(promote(category, why=why, who=who, version=version, override=override), as_json)
+
+
+@app.command()
+def rollback(category: Category, why: Why, who: Who = None, as_json: AsJson = False) -> None:
+    """Make the champion before this one champion again, as a new version."""
+    from destseg.registry.promotion import rollback
+
+    _result(rollback(category, why=why, who=who), as_json)
+
+
+@app.command()
+def history(
+    category: Category,
+    at: Annotated[datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Champion of that day.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which model was champion when, who promoted it, and why."""
+    from destseg.registry.history import history
+
+    entries = history(category, at=at.date() if at else None)
+    if as_json:
+        _print_json([dataclasses.asdict(entry) for entry in entries])
+    else:
+        for entry in entries:
+            print(entry)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder, .onnx file, or models:/destseg-<category>@champion.")],
+    images: Annotated[list[Path], typer.Argument(help="Photographs to score.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder for scores.jsonl and the heatmaps.")] = None,
+) -> None:
+    """Score photographs: one line of JSON each on stdout, heatmaps in --out."""
+    from destseg.evaluation.predict import predict
+    from destseg.registry.addresses import resolve
+
+    for line in predict(resolve(model), images, out):
+        print(json.dumps(line), flush=True)
+
+
+@teacher.command("fetch")
+def teacher_fetch() -> None:
+    """Write the teacher that params.yaml names to build/teacher.safetensors (stage `teacher`)."""
+    from destseg.model.sources import TeacherSettings, fetch
+
+    fetch(read_section("teacher", TeacherSettings))
+
+
+@teacher.command("pretrain")
+def teacher_pretrain(
+    out: Annotated[Path, typer.Option(help="Where to write the weights.")] = Path("formula.safetensors"),
+    seed: Annotated[int, typer.Option(help="Of the textures, the initial weights and the order.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default=False)] = None,
+) -> None:
+    """Train the formula teacher on procedural textures."""
+    from destseg.training.pretrain import PretrainSettings, pretrain
+
+    pretrain(out, settings=PretrainSettings() if steps is None else PretrainSettings(steps=steps), seed=seed)
+
+
+def _result(result: Any, as_json: bool) -> None:
+    """A frozen dataclass as one line of JSON, or as the sentence that its __str__ gives."""
+    if as_json:
+        _print_json(dataclasses.asdict(result))
+    else:
+        print(result)
+
+
+def _print_json(content: dict[str, Any] | Sequence[Any]) -> None:
+    print(json.dumps(content, default=str, sort_keys=True), flush=True)

@@ -1,0 +1,41 @@
+"""The stage `datasets`: every category that params.yaml names has a dataset and the sections that DVC looks for."""
+
+import json
+from pathlib import Path
+
+from destseg import Error
+from destseg.dataset.layout import BUILD, DATASETS, check_category
+from destseg.files import write_text
+from destseg.settings import PARAMS, read_params
+
+SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
+
+
+def check(root: Path = Path()) -> list[str]:
+    """Names of the categories, also written to build/datasets.json; all that is missing is said in one Error."""
+    categories = read_params(root / PARAMS).get("categories") or {}
+    if not categories:
+        raise Error(
+            "no dataset yet: add one in MVTec's layout with `destseg dataset add CATEGORY --from DIR`, "
+            "or see the whole job on rendered products with `make demo`"
+        )
+    wrong = [problem for name, overrides in categories.items() for problem in _problems(root, name, overrides or {})]
+    if wrong:
+        raise Error("; ".join(wrong))
+    names = sorted(categories)
+    write_text(root / BUILD / "datasets.json", json.dumps(names) + "\n")
+    return names
+
+
+def _problems(root: Path, name: str, overrides: dict[str, object]) -> list[str]:
+    path = root / DATASETS / check_category(name)
+    found = []
+    if not path.is_dir() and not path.with_name(f"{name}.dvc").is_file():
+        found.append(
+            f"category {name}: neither {path} nor {path}.dvc exists, run `destseg dataset add {name} --from DIR`"
+        )
+    if missing := [section for section in SECTIONS if section not in overrides]:
+        found.append(
+            f"category {name}: params.yaml lacks {', '.join(missing)} below categories.{name}, write `{{}}` there"
+        )
+    return found

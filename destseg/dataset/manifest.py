@@ -1,0 +1,221 @@
+"""One row per file below a category's folder: where it lies, and what its bytes say."""
+
+import hashlib
+import io
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from destseg.dataset.images import FORMATS, MAX_PIXELS, ImageError, ImageSettings, decode, load_mask
+from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
+
+Role = Literal["image", "mask", "stranger", "ignored"]
+MODES = ("1", "L", "P", "RGB", "I", "I;16", "I;16B", "I;16L")  # Pillow's names of grey and RGB without transparency
+MASK_SUFFIX = "_mask.png"
+_IGNORED = frozenset({"thumbs.db", "desktop.ini"})
+_TOP_TEXTS = frozenset({"license.txt", "readme.txt"})  # MVTec AD ships them in each category's folder
+_BAND = 256  # rows of the Laplacian at a time, so that a large image needs little memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What the bytes of one file say; nothing here depends on where the file lies or what it is called."""
+
+    sha256: str
+    bytes: int
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    """Pixels, after the EXIF orientation."""
+    height: int | None = None
+    error: str | None = None
+    """Why the file cannot be decoded, for people."""
+    mean: float | None = None
+    """Of the grey values (0 to 255), as are `std` and `sharpness`."""
+    std: float | None = None
+    saturated: float | None = None
+    """Share of pixels at 255."""
+    sharpness: float | None = None
+    """Variance of the Laplacian."""
+    two_values: bool | None = None
+    """Masks: whether every pixel is 0 or 255."""
+    share: float | None = None
+    """Masks: share of defect pixels."""
+    scaled_pixels: int | None = None
+    """Masks: defect pixels that are left at the model's size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Content):
+    """One file of the dataset. `path` is relative to the category's folder, with forward slashes."""
+
+    path: str
+    split: str
+    """The first folder of the path (train, test, ground_truth), or empty."""
+    kind: str
+    """The second folder (good or a defect type), or empty."""
+    role: Role
+    partner: str | None = None
+    """Path of an image's mask, or of a mask's image, where that exists."""
+    same_size: bool | None = None
+    """Masks: whether the image has the same width and height."""
+
+    @property
+    def name(self) -> str:
+        """The path as text that can be written anywhere: bytes that are not UTF-8 are shown escaped."""
+        return self.path.encode("utf-8", "backslashreplace").decode()
+
+
+def manifest(directory: Path, image: ImageSettings) -> list[Row]:
+    """The rows of all files below `directory`, sorted by path; decoded on all cores (Pillow releases the GIL)."""
+    paths = sorted(_files(directory))
+    roles = [role(path) for path in paths]
+
+    def measured(index: int) -> Content:
+        return measure(directory / paths[index], roles[index], image)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        contents = list(_reported(pool.map(measured, range(len(paths))), len(paths), directory))
+    rows = [_row(path, kind, content) for path, kind, content in zip(paths, roles, contents, strict=True)]
+    return _paired(rows)
+
+
+def role(path: str) -> Role:
+    """What MVTec's layout makes of a path: train/good/*, test/<kind>/*, ground_truth/<kind>/*_mask.png."""
+    parts = PurePosixPath(path).parts
+    if parts[-1].startswith(".") or parts[-1].lower() in _IGNORED or path.lower() in _TOP_TEXTS:
+        return "ignored"
+    if len(parts) != 3 or parts[1].startswith(".") or path != path.encode("utf-8", "backslashreplace").decode():
+        return "stranger"
+    split, kind, file = parts
+    if split == "ground_truth":
+        return "mask" if file.endswith(MASK_SUFFIX) else "stranger"
+    known = (split == "train" and kind == GOOD) or split == "test"
+    return "image" if known and PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES else "stranger"
+
+
+def measure(path: Path, role: Role, image: ImageSettings) -> Content:
+    """Reads one file: its hash, and for images and masks what is in it. Never raises for what the file holds."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:  # a dangling link, no permission, no file at all
+        return Content(sha256="", bytes=0, error=f"cannot be read ({error.strerror})")
+    content = Content(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    if role == "image":
+        return _decoded(content, data, lambda opened: _image_facts(opened, data, image))
+    return _decoded(content, data, lambda opened: _mask_facts(opened, path, image)) if role == "mask" else content
+
+
+def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[str, float | bool]]) -> Content:
+    """`content` with the facts of its header and pixels, or with the error that names what is wrong."""
+    if not data:
+        return replace(content, error="is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours and stricter
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        with opened:
+            content = replace(content, format=opened.format, mode=opened.mode, width=opened.width, height=opened.height)
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ImageError(f"has {opened.width}x{opened.height} pixels, expected at most {MAX_PIXELS:,}")
+            return replace(content, **facts(opened))  # type: ignore[arg-type]  # names and types match Content's
+    except UnidentifiedImageError:
+        return replace(content, error=f"holds no image of a known format; expected one of {', '.join(FORMATS)}")
+    except ImageError as error:
+        return replace(content, error=re.sub("^image ", "", str(error)))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return replace(content, error=f"cannot be decoded ({error})")
+
+
+def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool]:
+    if opened.mode not in MODES:
+        return {}  # the mode says it; `decode` would refuse it too
+    grey = decode(data, bit_depth=image.bit_depth).convert("L")
+    counts = np.array(grey.histogram(), dtype=np.float64)
+    levels = np.arange(256)
+    mean = float(counts @ levels / counts.sum())
+    return {
+        "width": grey.width,
+        "height": grey.height,
+        "mean": mean,
+        "std": float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())),
+        "saturated": float(counts[255] / counts.sum()),
+        "sharpness": sharpness(np.asarray(grey)),
+    }
+
+
+def _mask_facts(opened: Image.Image, path: Path, image: ImageSettings) -> dict[str, float | bool]:
+    counts = np.array(opened.convert("L").histogram())
+    return {
+        "two_values": not counts[1:255].any(),
+        "share": float(counts[128:].sum() / counts.sum()),
+        "scaled_pixels": int(load_mask(path, image.size).sum()),
+    }
+
+
+def sharpness(grey: np.ndarray) -> float:
+    """Variance of the Laplacian of uint8 [H, W] (Pech-Pacheco et al. 2000), 0 for less than 3x3 pixels."""
+    height, width = grey.shape
+    if height < 3 or width < 3:
+        return 0.0
+    total, squares = 0, 0  # whole numbers: exact, whatever the bands
+    for top in range(1, height - 1, _BAND):
+        band = grey[top - 1 : min(top + _BAND, height - 1) + 1].astype(np.int16)
+        laplacian = band[:-2, 1:-1] + band[2:, 1:-1] + band[1:-1, :-2] + band[1:-1, 2:] - 4 * band[1:-1, 1:-1]
+        total += int(laplacian.sum(dtype=np.int64))
+        squares += int(np.square(laplacian, dtype=np.int32).sum(dtype=np.int64))
+    count = (height - 2) * (width - 2)
+    return float((squares - total**2 / count) / count)
+
+
+def _files(directory: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            yield (Path(folder) / name).relative_to(directory).as_posix()
+
+
+def _reported(contents: Iterator[Content], count: int, directory: Path) -> Iterator[Content]:
+    """`contents`, with a line in the log every 5 seconds."""
+    logger, due = logging.getLogger(__name__), time.monotonic() + 5
+    for done, content in enumerate(contents, start=1):
+        if time.monotonic() > due:
+            logger.info("%s: %d of %d files read", directory, done, count)
+            due = time.monotonic() + 5
+        yield content
+
+
+def _row(path: str, role: Role, content: Content) -> Row:
+    parts = PurePosixPath(path).parts
+    split, kind = (parts[0], parts[1]) if len(parts) > 2 else (parts[0] if len(parts) == 2 else "", "")
+    return Row(path=path, split=split, kind=kind, role=role, **asdict(content))
+
+
+def _paired(rows: list[Row]) -> list[Row]:
+    """The rows with images and masks tied to each other: test/<kind>/x.* and ground_truth/<kind>/x_mask.png."""
+    masks = {row.path: row for row in rows if row.role == "mask"}
+    images = {mask_path(row): row for row in reversed(rows) if row.role == "image" and row.split == "test"}
+    paired = []
+    for row in rows:
+        if row.role == "image" and row.split == "test" and mask_path(row) in masks:
+            row = replace(row, partner=mask_path(row))
+        elif row.role == "mask" and (image := images.get(row.path)):
+            known = row.width is not None and image.width is not None
+            same = (row.width, row.height) == (image.width, image.height) if known else None
+            row = replace(row, partner=image.path, same_size=same)
+        paired.append(row)
+    return paired
+
+
+def mask_path(row: Row) -> str:
+    """Where the mask of a test image belongs."""
+    return f"ground_truth/{row.kind}/{PurePosixPath(row.path).stem}{MASK_SUFFIX}"

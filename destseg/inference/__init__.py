@@ -1,0 +1,1 @@
+"""Scoring photographs with a trained model, and the files that other programs score with."""

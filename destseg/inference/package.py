@@ -1,0 +1,93 @@
+"""The stage `package`: one folder with all that scores this model elsewhere, each file checked against the network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from destseg import Error, __version__, files
+from destseg.dataset.accepted import accepted_path, read_accepted
+from destseg.dataset.images import ImageSettings, load_all
+from destseg.dataset.layout import build_dir
+from destseg.inference.assemble import assemble
+from destseg.inference.export import export_onnx
+from destseg.inference.onnx_scorer import OnnxScorer
+from destseg.inference.predictor import Predictor
+from destseg.inference.scorer import TorchScorer
+from destseg.model.calibration import Calibration
+from destseg.model.network import DeSTSeg
+from destseg.model.weights import CARD, MODEL, ModelCard, save_weights
+from destseg.settings import read_section
+
+ONNX = "model.onnx"
+GOLDEN = 4  # normal images, each also with a mark on it
+TOLERANCE = 1e-3  # largest difference of a score or pixel in [0, 1]; float32 on other kernels gives 1e-5 or so
+
+
+def package(category: str) -> None:
+    """Writes build/<category>/package/: model.safetensors, model.json, model.onnx, golden/ and parity.json.
+
+    golden/ holds images of the model's size with the scores that the network gave them; a file whose scores differ by
+    more than TOLERANCE is an Error, and no folder is written.
+    """
+    network, teacher = assemble(category)
+    image = read_section("image", ImageSettings, category=category)
+    text = (build_dir(category) / "calibration.json").read_text(encoding="utf-8")
+    calibration = json.loads(text)
+    card = ModelCard(
+        category=category,
+        size=image.size,
+        bit_depth=image.bit_depth,
+        segmentation_width=network.segmentation.width,
+        teacher=teacher,
+        calibration=Calibration.from_dict(calibration) if calibration else None,
+        training_images=files.sha256(accepted_path(category)),
+        destseg=__version__,
+    )
+    with files.replacing(build_dir(category) / "package") as folder:
+        folder.mkdir()
+        write_model(folder, network, card, _golden(category, image))
+
+
+def write_model(folder: Path, network: DeSTSeg, card: ModelCard, golden: Tensor) -> None:
+    """Fills an empty folder; `golden` is uint8 [N, 3, S, S]."""
+    save_weights(folder / MODEL, network)
+    export_onnx(network, card, folder / ONNX)
+    hashes = {name: files.sha256(folder / name) for name in (MODEL, ONNX)}
+    files.write_text(folder / CARD, ModelCard(**{**vars(card), "files": hashes}).to_json())
+    scores, maps = TorchScorer(network, torch.device("cpu")).score(golden)
+    _write_golden(folder / "golden", golden, scores)
+    parity = {
+        MODEL: _difference(Predictor.load(folder).scorer.score(golden), (scores, maps)),
+        ONNX: _difference(OnnxScorer(folder / ONNX).score(golden), (scores, maps)),
+    }
+    report = {"tolerance": TOLERANCE, "images": len(golden), "largest_difference": parity}
+    if worst := [name for name, value in parity.items() if not value <= TOLERANCE]:
+        raise Error(f"{worst[0]} differs from the network by {parity[worst[0]]:.2g}, expected at most {TOLERANCE}")
+    files.write_text(folder / "parity.json", json.dumps(report, indent=2) + "\n")
+
+
+def _golden(category: str, image: ImageSettings) -> Tensor:
+    """Normal images, first those held out, and the same with a bright bar across the middle."""
+    accepted = read_accepted(category)
+    normal = load_all(accepted.paths((accepted.calibration + accepted.training)[:GOLDEN]), image)
+    marked, middle = normal.clone(), image.size // 2
+    marked[:, :, middle - image.size // 32 : middle + image.size // 32, image.size // 4 : -image.size // 4] = 255
+    return torch.cat([normal, marked])
+
+
+def _write_golden(folder: Path, images: Tensor, scores: np.ndarray) -> None:
+    folder.mkdir()
+    names = [f"{index:02d}.png" for index in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / name)
+    expected = dict(zip(names, scores.tolist(), strict=True))
+    files.write_text(folder / "expected.json", json.dumps(expected, indent=2) + "\n")
+
+
+def _difference(found: tuple[np.ndarray, np.ndarray], expected: tuple[np.ndarray, np.ndarray]) -> float:
+    """Largest absolute difference over scores and maps; NaN counts as infinite."""
+    return max(float(np.nan_to_num(np.abs(a - b), nan=np.inf).max()) for a, b in zip(found, expected, strict=True))

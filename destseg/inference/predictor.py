@@ -1,0 +1,62 @@
+"""A packaged model, ready to score photographs: `destseg predict`, the registry's model and the line all use this."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from destseg import Error
+from destseg.dataset.images import ImageSettings, Source, load_all
+from destseg.inference.onnx_scorer import CARD_KEY, OnnxScorer
+from destseg.inference.scorer import Scorer, TorchScorer
+from destseg.model.network import DeSTSeg
+from destseg.model.weights import CARD, MODEL, ModelCard, load_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the model says of one image."""
+
+    score: float
+    """Anomaly score in [0, 1]: the mean of the map's highest pixels."""
+    anomalous: bool | None
+    """Whether the score exceeds the calibrated threshold; None for a model without calibration."""
+    map: np.ndarray
+    """Anomaly map, float32 [S, S] in [0, 1]."""
+
+
+class Predictor:
+    """Scores photographs given as bytes or paths."""
+
+    def __init__(self, scorer: Scorer, card: ModelCard) -> None:
+        self.scorer, self.card = scorer, card
+        self.image = ImageSettings(size=card.size, bit_depth=card.bit_depth)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device | None = None) -> "Predictor":
+        """From a packaged folder (model.safetensors and model.json) or from one exported file (model.onnx)."""
+        if path.suffix == ".onnx" and path.is_file():
+            onnx = OnnxScorer(path)
+            if CARD_KEY not in onnx.metadata:
+                raise Error(f"{path} holds no model card; expected a file that `destseg package` wrote")
+            return cls(onnx, ModelCard.from_json(onnx.metadata[CARD_KEY], str(path)))
+        if not (path / CARD).is_file():
+            raise Error(f"{path} is no model: expected a folder with {CARD} and {MODEL}, or a .onnx file")
+        card = ModelCard.from_json((path / CARD).read_text(encoding="utf-8"), str(path / CARD))
+        network = DeSTSeg(card.segmentation_width)
+        load_weights(path / MODEL, network)
+        return cls(TorchScorer(network, device or torch.device("cpu")), card)
+
+    def predict(self, sources: Iterable[Source], *, batch: int = 8) -> Iterator[Prediction]:
+        """One prediction for each source, in order; a source that is no usable image is an ImageError."""
+        waiting = iter(sources)
+        while chunk := list(islice(waiting, batch)):
+            scores, maps = self.scorer.score(load_all(chunk, self.image))
+            for score, map_ in zip(scores.tolist(), maps, strict=True):
+                yield Prediction(score=score, anomalous=self._anomalous(score), map=map_)
+
+    def _anomalous(self, score: float) -> bool | None:
+        return None if self.card.calibration is None else score > self.card.calibration.threshold

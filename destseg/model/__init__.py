@@ -1,0 +1,1 @@
+"""The DeSTSeg network: a frozen teacher, a denoising student, a segmentation net, and how they are stored."""

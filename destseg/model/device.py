@@ -1,0 +1,48 @@
+"""Where the networks run, and in which precision."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from destseg import Error
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where to run, from the environment: it changes how fast, not what, is trained."""
+
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes the first GPU, else the processor (DESTSEG_DEVICE)."""
+
+    def resolve(self) -> torch.device:
+        """The device, or an Error when it is not there."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise Error(f"DESTSEG_DEVICE is {self.device!r} and cannot be used: {reason}") from None
+        return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it would be slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch from 2.11 on
+    if not capabilities and Path("/proc/cpuinfo").exists():
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """The context that runs convolutions in `precision`; `auto` is bfloat16 where the hardware has it."""
+    wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

@@ -1,0 +1,35 @@
+"""The teacher: ResNet18 up to its third stage, frozen (section 3.2). Where its weights come from: model/sources.py."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from destseg.model.blocks import layer
+
+CHANNELS = (64, 128, 256)  # of the feature maps of conv2_x, conv3_x, conv4_x
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]: what every teacher source is trained with
+STD = (0.229, 0.224, 0.225)
+
+
+class Teacher(nn.Module):
+    """ResNet18's conv1 to layer3, under torchvision's parameter names; always in eval mode, never with gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = layer(64, 64)
+        self.layer2 = layer(64, 128, stride=2)
+        self.layer3 = layer(128, 256, stride=2)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Teacher":  # noqa: ARG002  # frozen: BatchNorm keeps its statistics
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # x: [B, 3, H, W], normalised with MEAN and STD
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        level1 = self.layer1(x)  # [B, 64, H/4, W/4]
+        level2 = self.layer2(level1)  # [B, 128, H/8, W/8]
+        level3 = self.layer3(level2)  # [B, 256, H/16, W/16]
+        return level1, level2, level3

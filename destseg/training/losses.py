@@ -1,0 +1,31 @@
+"""The losses of both stages, in float32."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from destseg.model.network import distances
+
+GAMMA = 4  # of the focal loss (section 4.1)
+
+
+def student_loss(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> Tensor:
+    """Sum over levels of the spatial mean of 1 - cos (equation 3), summed over the batch as in the public code."""
+    return torch.stack([level.mean((1, 2)).sum() for level in distances(teacher, student)]).sum()
+
+
+def focal_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean over pixels of (1 - p_t)^4 * cross entropy, without class weights (equation 5)."""
+    entropy = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+    return ((1 - (-entropy).exp()) ** GAMMA * entropy).mean()  # p_t = exp(-entropy)
+
+
+def l1_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean over pixels of |p - M| (equation 6)."""
+    return (torch.sigmoid(logits) - mask).abs().mean()
+
+
+def quarter_mask(mask: Tensor) -> Tensor:
+    """[B, 1, S, S] -> [B, 1, S/4, S/4]: resized bilinearly, then 1 where at least half (section 3.3)."""
+    size = (mask.shape[-2] // 4, mask.shape[-1] // 4)
+    return (F.interpolate(mask, size, mode="bilinear", align_corners=False) >= 0.5).float()

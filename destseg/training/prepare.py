@@ -1,0 +1,36 @@
+"""What both training stages start from: the accepted images and the textures, decoded once, on the device."""
+
+from typing import NamedTuple
+
+import torch
+
+from destseg.dataset import textures
+from destseg.dataset.accepted import read_accepted
+from destseg.dataset.images import ImageSettings, load_all
+from destseg.dataset.layout import TEACHER
+from destseg.model.device import Compute
+from destseg.model.sources import load_teacher
+from destseg.model.teacher import Teacher
+from destseg.settings import read_environment, read_section, read_seed
+from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
+
+
+class Start(NamedTuple):
+    """The frozen teacher, the source of training batches, the seed and the device of one stage."""
+
+    teacher: Teacher
+    synthesis: Synthesis
+    seed: int
+    device: torch.device
+
+
+def prepare(category: str, stage: str) -> Start:
+    """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory."""
+    device, seed = read_environment(Compute).resolve(), read_seed()
+    image = read_section("image", ImageSettings, category=category)
+    accepted = read_accepted(category)
+    images = load_all(accepted.paths(accepted.training), image).to(device)
+    filling = textures.load(read_section("texture", textures.TextureSettings), image.size, seed).to(device)
+    settings = read_section("synthesis", SynthesisSettings, category=category)
+    synthesis = Synthesis(images, filling, settings, seeded(seed, f"{category}/{stage}"))
+    return Start(load_teacher(TEACHER)[0], synthesis, seed, device)

@@ -1,0 +1,97 @@
+"""Stage 2: with teacher and student frozen, the segmentation net learns to outline synthetic defects."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
+from destseg.model.device import Precision, autocast
+from destseg.model.network import normalise
+from destseg.model.segmentation import Segmentation, similarities
+from destseg.model.student import Student
+from destseg.model.teacher import Teacher
+from destseg.model.weights import load_weights, save_weights
+from destseg.settings import read_section
+from destseg.training import loop
+from destseg.training.losses import focal_loss, l1_loss, quarter_mask
+from destseg.training.prepare import prepare
+from destseg.training.synthesis import Synthesis
+
+COLUMNS = ("focal", "l1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationSettings:
+    """Size of the segmentation net and schedule of stage 2 (section 4.1 and the public code)."""
+
+    width: int = 256
+    """Channels inside the net; the paper's is 256, a smaller one lets a processor train it in minutes."""
+    steps: int = 4000
+    batch: int = 32
+    lr_res: float = 0.1
+    """Of the two residual blocks."""
+    lr_head: float = 0.01
+    """Of the ASPP and what follows."""
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: Precision = "auto"
+    """auto: bfloat16 where the hardware has it; losses are float32 always."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.width < 8:
+            raise ValueError(f"steps is {self.steps} and width {self.width}, expected at least 1 and 8")
+        if self.batch < 2:
+            raise ValueError(
+                f"batch is {self.batch}, expected at least 2: the ASPP's pooled branch is normalised over it"
+            )
+
+
+def train(
+    teacher: Teacher,
+    student: Student,
+    synthesis: Synthesis,
+    settings: SegmentationSettings,
+    *,
+    seed: int,
+    device: torch.device,
+) -> tuple[Segmentation, list[tuple[int, list[float]]]]:
+    """The trained segmentation net (eval mode, on `device`) and its (step, [focal, l1]) rows."""
+    torch.manual_seed(seed)
+    segmentation = Segmentation(settings.width).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    segmentation.train()
+    teacher = teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    student = student.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    groups = [
+        {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
+        {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},
+    ]
+    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+
+    def step() -> Tensor:
+        batch = synthesis.batch(settings.batch)
+        with autocast(device, settings.precision):
+            with torch.no_grad():  # both frozen: no graph below the segmentation net
+                damaged = normalise(batch.damaged).contiguous(memory_format=torch.channels_last)
+                inputs = similarities(teacher(damaged), student(damaged))
+            logits = segmentation(inputs).float()
+        target = quarter_mask(batch.mask)
+        focal, l1 = focal_loss(logits, target), l1_loss(logits, target)
+        optimiser.zero_grad(set_to_none=True)
+        (focal + l1).backward()
+        optimiser.step()
+        return torch.stack([focal.detach(), l1.detach()])
+
+    rows = loop.run("segmentation", settings.steps, COLUMNS, step)
+    return segmentation.eval(), rows
+
+
+def stage(category: str) -> None:
+    """The stage `segmentation`: writes build/<category>/segmentation.safetensors and segmentation-loss.csv."""
+    settings = read_section("segmentation", SegmentationSettings, category=category)
+    start = prepare(category, "segmentation")
+    student = Student()
+    load_weights(build_dir(category) / STUDENT, student)
+    segmentation, rows = train(start.teacher, student, start.synthesis, settings, seed=start.seed, device=start.device)
+    loop.write_losses(build_dir(category) / "segmentation-loss.csv", COLUMNS, rows)
+    save_weights(build_dir(category) / SEGMENTATION, segmentation, {"width": str(settings.width)})

@@ -1,0 +1,75 @@
+"""Stage 1: the student learns to rebuild the teacher's maps of the undamaged image from the damaged one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from destseg.dataset.layout import STUDENT, build_dir
+from destseg.model.device import Precision, autocast
+from destseg.model.network import normalise
+from destseg.model.student import Student
+from destseg.model.teacher import Teacher
+from destseg.model.weights import save_weights
+from destseg.settings import read_section
+from destseg.training import loop
+from destseg.training.losses import student_loss
+from destseg.training.prepare import prepare
+from destseg.training.synthesis import Synthesis
+
+COLUMNS = ("loss",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSettings:
+    """Schedule of stage 1 (section 4.1 and the public code)."""
+
+    steps: int = 1000
+    batch: int = 32
+    """Images a step; the loss is a sum over them, so `lr` belongs to this size."""
+    lr: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: Precision = "auto"
+    """auto: bfloat16 where the hardware has it; losses are float32 always."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1:
+            raise ValueError(f"steps is {self.steps} and batch {self.batch}, expected at least 1 of each")
+
+
+def train(
+    teacher: Teacher, synthesis: Synthesis, settings: StudentSettings, *, seed: int, device: torch.device
+) -> tuple[Student, list[tuple[int, list[float]]]]:
+    """The trained student (eval mode, on `device`) and its (step, [loss]) rows."""
+    torch.manual_seed(seed)
+    student = Student().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    student.train()
+    teacher = teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(
+        student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+    )
+
+    def step() -> Tensor:
+        batch = synthesis.batch(settings.batch)
+        with autocast(device, settings.precision):
+            with torch.no_grad():
+                target = teacher(normalise(batch.normal).contiguous(memory_format=torch.channels_last))
+            output = student(normalise(batch.damaged).contiguous(memory_format=torch.channels_last))
+        loss = student_loss(target, output)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return (loss.detach() / settings.batch)[None]
+
+    rows = loop.run("student", settings.steps, COLUMNS, step)
+    return student.eval(), rows
+
+
+def stage(category: str) -> None:
+    """The stage `student`: writes build/<category>/student.safetensors and student-loss.csv."""
+    settings = read_section("student", StudentSettings, category=category)
+    start = prepare(category, "student")
+    student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, device=start.device)
+    loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)
+    save_weights(build_dir(category) / STUDENT, student)
