@@ -240,6 +240,37 @@ def teacher_pretrain(
     pretrain(out, settings=PretrainSettings() if steps is None else PretrainSettings(steps=steps), seed=seed)
 
 
+Size = Annotated[int, typer.Option(min=64, help="Side of the images in pixels.")]
+Batch = Annotated[int, typer.Option(min=2, help="Images at once.")]
+Width = Annotated[int, typer.Option(min=8, help="Channels of the segmentation net.")]
+
+
+@bench.command("train")
+def bench_train(size: Size = 256, batch: Batch = 8, width: Width = 256, as_json: AsJson = False) -> None:
+    """Images a second of both training stages."""
+    from destseg.bench.run import train
+    from destseg.model.device import device
+
+    _result(train(device(), size=size, batch=batch, width=width), as_json)
+
+
+@bench.command("infer")
+def bench_infer(size: Size = 256, batch: Batch = 8, width: Width = 256, as_json: AsJson = False) -> None:
+    """Images a second of the whole network."""
+    from destseg.bench.run import infer
+    from destseg.model.device import device
+
+    _result(infer(device(), size=size, batch=batch, width=width), as_json)
+
+
+@bench.command("metrics")
+def bench_metrics(size: Size = 256, batch: Batch = 100, as_json: AsJson = False) -> None:
+    """Maps a second through all metrics."""
+    from destseg.bench.run import metrics
+
+    _result(metrics(size=size, batch=batch), as_json)
+
+
 def _result(result: Any, as_json: bool) -> None:
     """A frozen dataclass as one line of JSON, or as the sentence that its __str__ gives."""
     if as_json:

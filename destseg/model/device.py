@@ -1,7 +1,7 @@
 """Where the networks run, and in which precision."""
 
+import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,24 +12,16 @@ from destseg import Error
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where to run, from the environment: it changes how fast, not what, is trained."""
-
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes the first GPU, else the processor (DESTSEG_DEVICE)."""
-
-    def resolve(self) -> torch.device:
-        """The device, or an Error when it is not there."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise Error(f"DESTSEG_DEVICE is {self.device!r} and cannot be used: {reason}") from None
-        return device
+def device() -> torch.device:
+    """DESTSEG_DEVICE (cpu, cuda, cuda:1, ...), else the first GPU, else the processor; an Error if it is not there."""
+    wanted = os.environ.get("DESTSEG_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(wanted)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise Error(f"DESTSEG_DEVICE is {wanted!r} and cannot be used: {reason}") from None
+    return found
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -66,6 +66,7 @@ def save_weights(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with replacing(path) as fresh:
         save_file(tensors, fresh, metadata=dict(metadata or {}))
+        fresh.chmod(0o644)  # safetensors writes files that only their owner may read
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,10 +8,10 @@ from destseg.dataset import textures
 from destseg.dataset.accepted import read_accepted
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.dataset.layout import TEACHER
-from destseg.model.device import Compute
+from destseg.model.device import device
 from destseg.model.sources import load_teacher
 from destseg.model.teacher import Teacher
-from destseg.settings import read_environment, read_section, read_seed
+from destseg.settings import read_section, read_seed
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 
@@ -26,11 +26,11 @@ class Start(NamedTuple):
 
 def prepare(category: str, stage: str) -> Start:
     """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory."""
-    device, seed = read_environment(Compute).resolve(), read_seed()
+    on, seed = device(), read_seed()
     image = read_section("image", ImageSettings, category=category)
     accepted = read_accepted(category)
-    images = load_all(accepted.paths(accepted.training), image).to(device)
-    filling = textures.load(read_section("texture", textures.TextureSettings), image.size, seed).to(device)
+    images = load_all(accepted.paths(accepted.training), image).to(on)
+    filling = textures.load(read_section("texture", textures.TextureSettings), image.size, seed).to(on)
     settings = read_section("synthesis", SynthesisSettings, category=category)
     synthesis = Synthesis(images, filling, settings, seeded(seed, f"{category}/{stage}"))
-    return Start(load_teacher(TEACHER)[0], synthesis, seed, device)
+    return Start(load_teacher(TEACHER)[0], synthesis, seed, on)

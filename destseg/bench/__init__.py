@@ -1,0 +1,1 @@
+"""What this machine does a second: training, inference, metrics, and its own matrix products as the yardstick."""

@@ -1,0 +1,61 @@
+"""The machine that a figure was measured on, and how fast it multiplies matrices."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import torch
+
+from destseg import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Stands beside every figure."""
+
+    device: str
+    processor: str = field(default_factory=lambda: _processor())
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    torch: str = torch.__version__
+    destseg: str = __version__
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+
+
+def describe(device: torch.device) -> Machine:
+    """The machine, with the GPU's name where that is what runs."""
+    return Machine(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu")
+
+
+def seconds(work: Callable[[], object], device: torch.device, *, repeats: int = 5) -> list[float]:
+    """Wall time of each of `repeats` calls after one to warm up; the device is waited for."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return times[1:]
+
+
+def peak_gflops(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -> float:
+    """Best rate of a square matrix product in `dtype`, in 10^9 multiply and add operations a second."""
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    return 2 * size**3 / min(seconds(lambda: a @ a, device)) / 1e9
+
+
+def rate(images: int, times: list[float]) -> float:
+    """Images a second by the median call."""
+    return round(images / statistics.median(times), 2)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # platform.processor() is empty on Linux
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,107 @@
+"""Weights and cards on disk: whole, checked, and refused by name when they do not fit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from destseg import Error
+from destseg.model import sources
+from destseg.model.calibration import Calibration
+from destseg.model.sources import TeacherSettings, fetch, load_teacher
+from destseg.model.weights import ModelCard, load_weights, read_metadata, read_weights, save_weights
+
+CALIBRATION = Calibration(
+    threshold=0.5, target_rate=0.01, provable_rate=0.2, confidence=0.95, images=12, heat_low=0.1, heat_high=0.9
+)
+CARD = ModelCard(
+    category="washer",
+    size=64,
+    bit_depth=8,
+    segmentation_width=8,
+    teacher={"source": "formula", "sha256": "0" * 64},
+    calibration=CALIBRATION,
+    training_images="1" * 64,
+    destseg="0.1.0",
+)
+
+
+def test_weights_come_back_with_their_metadata(tmp_path: Path) -> None:
+    written, read = nn.Linear(3, 2), nn.Linear(3, 2)
+    save_weights(tmp_path / "linear.safetensors", written, {"width": "3"})
+    assert load_weights(tmp_path / "linear.safetensors", read) == {"width": "3"}
+    assert read_metadata(tmp_path / "linear.safetensors") == {"width": "3"}
+    assert torch.equal(written.weight, read.weight)
+    assert [path.name for path in tmp_path.iterdir()] == ["linear.safetensors"]
+
+
+def test_half_precision_is_widened(tmp_path: Path) -> None:
+    save_weights(tmp_path / "half.safetensors", nn.Linear(3, 2).half())
+    tensors, _ = read_weights(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+
+
+def test_first_wrong_tensor_is_named(tmp_path: Path) -> None:
+    save_weights(tmp_path / "linear.safetensors", nn.Linear(3, 2))
+    with pytest.raises(Error, match=r"weight is \[2, 3\], expected \[2, 4\]"):
+        load_weights(tmp_path / "linear.safetensors", nn.Linear(4, 2))
+    with pytest.raises(Error, match=r"bias is .*, expected nothing"):
+        load_weights(tmp_path / "linear.safetensors", nn.Linear(3, 2, bias=False))
+
+
+def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("not tensors at all")
+    with pytest.raises(Error, match="cannot be read as safetensors"):
+        read_weights(tmp_path / "text.safetensors")
+
+
+def test_card_survives_json() -> None:
+    assert ModelCard.from_json(CARD.to_json(), "model.json") == CARD
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format 2, this destseg reads 1"),
+        ({"size": None, "surprise": 1}, "no model card"),
+        ({"calibration": {**CALIBRATION.to_dict(), "threshold": float("nan")}}, "threshold"),
+    ],
+)
+def test_card_that_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
+    text = json.dumps({**json.loads(CARD.to_json()), **change})
+    with pytest.raises(Error, match=message):
+        ModelCard.from_json(text, "model.json")
+
+
+def test_formula_teacher_is_bundled_and_loads(tmp_path: Path) -> None:
+    metadata = fetch(TeacherSettings(source="formula"), tmp_path / "teacher.safetensors")
+    teacher, read = load_teacher(tmp_path / "teacher.safetensors")
+    assert read == metadata
+    assert metadata["source"] == "formula"
+    assert teacher.conv1.weight.std() > 0.01
+
+
+def test_teacher_file_with_another_hash_is_refused(tmp_path: Path) -> None:
+    settings = TeacherSettings(source="file", path=str(sources.FORMULA), sha256="0" * 64)
+    with pytest.raises(Error, match=f"expected {'0' * 64}"):
+        fetch(settings, tmp_path / "teacher.safetensors")
+    assert not (tmp_path / "teacher.safetensors").exists()
+
+
+def test_imagenet_teacher_without_internet_says_what_to_do(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from destseg import Error\n"
+        "from destseg.model.sources import TeacherSettings, fetch\n"
+        "try: fetch(TeacherSettings(source='imagenet'), Path('teacher.safetensors'))\n"
+        "except Error as error: print(error)"
+    )
+    environment = {"PATH": "", "TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "teacher `imagenet`" in done.stdout
+    assert "`formula`" in done.stdout

@@ -1,0 +1,67 @@
+"""What each training stage moves, and what it must not; that a run repeats bit for bit."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from destseg import Error
+from destseg.model.student import Student
+from destseg.model.teacher import Teacher
+from destseg.training import loop, segmentation, student
+from destseg.training.segmentation import SegmentationSettings
+from destseg.training.student import StudentSettings
+from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
+
+CPU = torch.device("cpu")
+
+
+def synthesis() -> Synthesis:
+    generator = seeded(0, "pictures")
+    images, textures = (torch.randint(0, 256, (6, 3, 64, 64), generator=generator, dtype=torch.uint8) for _ in "ab")
+    return Synthesis(images, textures, SynthesisSettings(), seeded(0, "training"))
+
+
+def train_student(steps: int = 3, **settings: float) -> tuple[Student, list[tuple[int, list[float]]]]:
+    torch.manual_seed(5)
+    wanted = StudentSettings(steps=steps, batch=2, precision="float32", **settings)  # type: ignore[arg-type]
+    return student.train(Teacher(), synthesis(), wanted, seed=0, device=CPU)
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_the_student_learns_and_a_second_run_ends_with_the_same_bits() -> None:
+    first, rows = train_student(8, lr=0.05)
+    again, _ = train_student(8, lr=0.05)
+    assert equal(first, again)
+    assert [number for number, _ in rows] == list(range(1, 9))
+    assert rows[-1][1][0] < rows[0][1][0]
+    assert not any(module.training for module in first.modules())
+
+
+def test_the_segmentation_stage_moves_only_the_segmentation_net() -> None:
+    teacher, frozen = Teacher(), Student()
+    before = copy.deepcopy(teacher), copy.deepcopy(frozen)
+    settings = SegmentationSettings(width=8, steps=3, batch=2, precision="float32")
+    net, rows = segmentation.train(teacher, frozen, synthesis(), settings, seed=0, device=CPU)
+    assert equal(teacher, before[0])
+    assert equal(frozen, before[1])  # BatchNorm statistics included
+    assert [len(losses) for _, losses in rows] == [2, 2, 2]
+    torch.manual_seed(0)
+    fresh = segmentation.Segmentation(8)
+    for (name, trained), start in zip(net.named_parameters(), fresh.parameters(), strict=True):
+        assert not torch.equal(trained, start), f"{name} did not move"
+
+
+def test_a_loss_that_explodes_stops_with_a_sentence() -> None:
+    with pytest.raises(Error, match="not finite at step 1; lower the learning rate"):
+        loop.run("student", 1, ("loss",), lambda: torch.tensor([float("nan")]))
+
+
+def test_bfloat16_trains_too() -> None:
+    settings = StudentSettings(steps=1, batch=2, precision="bfloat16")
+    _, rows = student.train(Teacher(), synthesis(), settings, seed=0, device=CPU)
+    assert 0 < rows[0][1][0] < 6
