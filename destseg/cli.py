@@ -113,9 +113,11 @@ def dataset_list(as_json: AsJson = False) -> None:
 @app.command()
 def ingest(category: Category, as_json: AsJson = False) -> None:
     """Turn what waits in the inbox into a new dataset version; run it in a clean clone."""
-    from destseg.ingest.batch import ingest
+    from destseg.ingest.batch import IngestSettings, ingest
+    from destseg.storage.s3 import bucket_name
 
-    _result(ingest(category), as_json)
+    settings = read_section("ingest", IngestSettings, category=category)
+    _result(ingest(category, root=Path(), bucket=bucket_name(), settings=settings), as_json)
 
 
 @app.command()
@@ -159,11 +161,15 @@ def package(category: Category) -> None:
 
 
 @app.command()
-def register(category: Category, as_json: AsJson = False) -> None:
+def register(
+    category: Category,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether this was trained and registered.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Log the run and register the packaged model as challenger, once for the same data, settings and code."""
-    from destseg.registry.register import register
+    from destseg.registry.register import look_up, register
 
-    _result(register(category), as_json)
+    _result(look_up(category) if check else register(category), as_json)
 
 
 @app.command()
@@ -274,7 +280,7 @@ def bench_metrics(size: Size = 256, batch: Batch = 100, as_json: AsJson = False)
 def _result(result: Any, as_json: bool) -> None:
     """A frozen dataclass as one line of JSON, or as the sentence that its __str__ gives."""
     if as_json:
-        _print_json(dataclasses.asdict(result))
+        _print_json(result.to_dict() if hasattr(result, "to_dict") else dataclasses.asdict(result))
     else:
         print(result)
 

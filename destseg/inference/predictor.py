@@ -59,4 +59,4 @@ class Predictor:
                 yield Prediction(score=score, anomalous=self._anomalous(score), map=map_)
 
     def _anomalous(self, score: float) -> bool | None:
-        return None if self.card.calibration is None else score > self.card.calibration.threshold
+        return None if self.card.calibration is None else self.card.calibration.is_anomalous(score)

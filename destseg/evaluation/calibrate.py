@@ -1,0 +1,86 @@
+"""The threshold and the heatmaps' colour range from held-out normal images alone, never from the test set."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from destseg import Error
+from destseg.model.calibration import Calibration
+
+CALM_SHARE = 0.99  # of the pixels of normal images lie at or below the colour range's lower end
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """What the threshold has to keep."""
+
+    false_reject_rate: float = 0.01
+    """Share of the good parts that may be rejected falsely; proving 0.01 at confidence 0.95 takes 299 images."""
+    confidence: float = 0.95
+    """Probability with which the share is kept, over the choice of the calibration images."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_reject_rate < 1:
+            raise ValueError(f"false_reject_rate is {self.false_reject_rate}, expected more than 0 and less than 1")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}, expected more than 0 and less than 1")
+
+
+def calibrate(
+    scores: NDArray[np.floating[Any]], maps: NDArray[np.floating[Any]], settings: CalibrationSettings
+) -> Calibration:
+    """Calibration from image scores [N] and anomaly maps [N, H, W] of held-out normal images, N >= 1."""
+    if scores.size == 0:
+        raise Error("no calibration images, expected at least one held-out normal image; raise split.calibration_share")
+    if not np.isfinite(scores).all() or not np.isfinite(maps).all():
+        raise Error("a score of a calibration image is not finite; train again or look at the weights")
+    kept = kept_images(scores.size, settings)
+    threshold = float(np.sort(scores)[kept - 1])
+    low, high = heat_range(maps, threshold)
+    return Calibration(
+        threshold=threshold,
+        target_rate=settings.false_reject_rate,
+        provable_rate=provable_rate(scores.size, kept, settings.confidence),
+        confidence=settings.confidence,
+        images=int(scores.size),
+        heat_low=low,
+        heat_high=high,
+    )
+
+
+def kept_images(images: int, settings: CalibrationSettings) -> int:
+    """Rank of the score that becomes the threshold: the smallest that keeps the target, else the highest.
+
+    >>> [kept_images(n, CalibrationSettings()) for n in (50, 299, 473, 1000)]
+    [50, 299, 472, 996]
+    """
+    ranks = np.arange(1, images + 1)
+    enough = np.flatnonzero(_bound(images, ranks, settings.confidence) <= settings.false_reject_rate)
+    return int(ranks[enough[0]]) if enough.size else images
+
+
+def provable_rate(images: int, kept: int, confidence: float) -> float:
+    """Upper confidence bound on the share of normal images above the `kept`-th lowest of `images` scores.
+
+    >>> round(provable_rate(299, 299, 0.95), 4), round(1 - 0.05 ** (1 / 50), 4), round(provable_rate(50, 50, 0.95), 4)
+    (0.01, 0.0582, 0.0582)
+    """
+    return float(_bound(images, np.array([kept]), confidence)[0])
+
+
+def heat_range(maps: NDArray[np.floating[Any]], threshold: float) -> tuple[float, float]:
+    """(low, high): 99 % of normal pixels lie at or below `low`, and the threshold at two thirds of the range.
+
+    Good parts so show next to no colour, and a region that is enough to reject an image reaches the strong colours.
+    """
+    calm = float(np.quantile(maps, CALM_SHARE, method="inverted_cdf"))
+    width = max(threshold - calm, abs(threshold) * 1e-3, 1e-6)  # more than 0 even for maps that are constant
+    return threshold - width, threshold + width / 2
+
+
+def _bound(images: int, ranks: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:
+    # The share above the k-th of n order statistics follows Beta(n - k + 1, k), or lies below it if scores are tied.
+    return np.asarray(stats.beta.ppf(confidence, images - ranks + 1, ranks), dtype=np.float64)

@@ -1,0 +1,86 @@
+"""The threshold keeps its promise on new normal images, and the colour range keeps good parts calm."""
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from destseg import Error
+from destseg.evaluation import calibrate as module
+from destseg.evaluation.calibrate import CalibrationSettings, calibrate, heat_range, kept_images
+
+SETTINGS = CalibrationSettings()
+
+
+def maps_of(count, seed=0):
+    return np.random.default_rng(seed).beta(1, 30, (count, 16, 16)).astype(np.float32)
+
+
+@given(st.integers(1, 1500), st.sampled_from([0.005, 0.01, 0.05, 0.2]))
+def test_the_threshold_is_the_smallest_score_that_binomial_counting_allows(images, rate):
+    settings = CalibrationSettings(false_reject_rate=rate)
+    kept = kept_images(images, settings)
+
+    def keeps(rank):  # at most rank - 1 of the images lie among the share 1 - rate of lowest scores
+        return stats.binom.cdf(rank - 1, images, 1 - rate) >= settings.confidence
+
+    assert keeps(kept) or kept == images
+    assert kept == 1 or not keeps(kept - 1)
+
+
+def test_298_images_are_too_few_for_one_percent_and_299_are_enough():
+    few, enough = (calibrate(np.arange(n) / n, maps_of(n), SETTINGS) for n in (298, 299))
+    assert few.threshold == 297 / 298
+    assert few.provable_rate > few.target_rate == 0.01
+    assert enough.provable_rate <= 0.01
+    assert few.provable_rate == pytest.approx(1 - 0.05 ** (1 / 298))
+
+
+def test_the_promise_holds_in_nineteen_of_twenty_repetitions():
+    rng = np.random.default_rng(1)
+    settings = CalibrationSettings(false_reject_rate=0.05)
+    kept = kept_images(200, settings)
+    thresholds = np.sort(rng.random((4000, 200)), axis=1)[:, kept - 1]
+    assert 0.95 <= (1 - thresholds <= 0.05).mean() < 0.99
+
+
+def test_more_images_prove_more_and_reject_nobody_of_the_few():
+    rates = [calibrate(np.linspace(0, 1, n), maps_of(n), SETTINGS).provable_rate for n in (5, 20, 60, 298)]
+    assert rates == sorted(rates, reverse=True)
+    scores = np.random.default_rng(0).random(20)
+    found = calibrate(scores, maps_of(20), SETTINGS)
+    assert not any(found.is_anomalous(score) for score in scores)
+
+
+def test_good_parts_look_calm_and_a_rejecting_region_strong():
+    maps = maps_of(40)
+    threshold = float(np.sort(maps.reshape(40, -1), axis=1)[:, -4:].mean(axis=1).max())
+    low, high = heat_range(maps, threshold)
+    assert (maps <= low).mean() >= 0.99
+    assert (threshold - low) / (high - low) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, 0.4, 1.0])
+def test_constant_maps_still_give_a_range(value):
+    low, high = heat_range(np.full((2, 8, 8), value, dtype=np.float32), value)
+    assert low < value < high
+
+
+def test_no_images_and_scores_that_are_no_numbers_are_refused():
+    with pytest.raises(Error, match="calibration_share"):
+        calibrate(np.zeros(0), np.zeros((0, 8, 8)), SETTINGS)
+    with pytest.raises(Error, match="not finite"):
+        calibrate(np.array([np.nan]), maps_of(1), SETTINGS)
+
+
+@pytest.mark.parametrize("settings", [{"false_reject_rate": 0}, {"confidence": 1.0}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="expected more than 0"):
+        CalibrationSettings(**settings)
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(module).failed == 0

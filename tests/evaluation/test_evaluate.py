@@ -1,0 +1,175 @@
+"""The stage `evaluate` on a small dataset and untrained weights: what it writes, and what it says when parts lack."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from destseg.dataset.accepted import Accepted
+from destseg.dataset.images import ImageError
+from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir, dataset_dir
+from destseg.evaluation.evaluate import evaluate
+from destseg.evaluation.metrics import Metrics
+from destseg.model.calibration import Calibration
+from destseg.model.segmentation import Segmentation
+from destseg.model.student import Student
+from destseg.model.teacher import Teacher
+from destseg.model.weights import save_weights
+
+PARAMS = """
+seed: 3
+image: {size: 64}
+student: {steps: 7}
+categories:
+  plate: {student: {steps: 9}}
+"""
+
+
+def photograph(path, rng, *, defect=False):
+    pixels = rng.integers(90, 130, (80, 100)).astype(np.uint8)
+    mask = np.zeros_like(pixels)
+    if defect:
+        mask[20:50, 30:60] = 255
+        pixels[mask > 0] = 250
+        truth = path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(truth)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository's root with a dataset, the stages' outputs before `evaluate`, and random weights; the cwd."""
+    root = tmp_path_factory.mktemp("repository")
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    with contextlib.chdir(root):
+        (root / "params.yaml").write_text(PARAMS)
+        data = dataset_dir("plate")
+        for index in range(12):
+            photograph(data / f"train/good/{index}.png", rng)
+        for index in range(5):
+            photograph(data / f"test/good/{index}.png", rng)
+            photograph(data / f"test/<b>hole/{index}.png", rng, defect=True)
+        save_weights(TEACHER, Teacher(), {"source": "formula", "sha256": "ab" * 32})
+        save_weights(build_dir("plate") / STUDENT, Student())
+        save_weights(build_dir("plate") / SEGMENTATION, Segmentation(16), {"width": "16"})
+        accept(range(8, 12))
+        yield root
+
+
+def accept(held_out):
+    names = [(f"train/good/{index}.png", "00") for index in range(12)]
+    calibration = [names[index] for index in held_out]
+    training = [name for name in names if name not in calibration]
+    Accepted(category="plate", training=training, calibration=calibration).write()
+
+
+def read(name):
+    return json.loads((build_dir("plate") / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def evaluated(repository):
+    """The metrics of a first run; the cwd is the repository."""
+    with contextlib.chdir(repository):
+        return evaluate("plate")
+
+
+@pytest.fixture
+def changeable(evaluated, repository, tmp_path):
+    """A copy of the evaluated repository as the cwd (hard links: every writer replaces whole files)."""
+    shutil.copytree(repository, tmp_path / "copy", copy_function=os.link)
+    with contextlib.chdir(tmp_path / "copy"):
+        yield evaluated
+
+
+def test_metrics_json_holds_the_six_numbers_and_the_counts(evaluated):
+    found = read("metrics.json")
+    assert {name: found[name] for name in evaluated.to_dict()} == evaluated.to_dict()
+    assert (found["normal_images"], found["defect_images"]) == (5, 5)
+    assert {"false_rejects", "escapes"} <= found.keys()
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_calibration_comes_from_the_held_out_images_and_agrees_with_the_verdicts():
+    calibration = Calibration.from_dict(read("calibration.json"))
+    assert calibration.images == 4
+    assert calibration.provable_rate == pytest.approx(1 - 0.05 ** (1 / 4))
+    verdicts = read("evaluation/scores.json")
+    assert [v["name"] for v in verdicts] == sorted(v["name"] for v in verdicts)
+    assert all(v["anomalous"] == (v["score"] > calibration.threshold) for v in verdicts)
+    counted = sum(v["anomalous"] for v in verdicts if v["kind"] == "good")
+    assert counted == read("metrics.json")["false_rejects"]
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_curves_have_named_points_and_heatmaps_are_pictures():
+    for name, axes in {"roc": {"fpr", "tpr"}, "pr": {"recall", "precision"}, "pro": {"fpr", "pro"}}.items():
+        points = read(f"evaluation/curves/{name}.json")
+        assert points
+        assert all(point.keys() == axes for point in points)
+    heatmaps = sorted((build_dir("plate") / "evaluation/heatmaps").iterdir())
+    assert len(heatmaps) == 10
+    assert Image.open(heatmaps[0]).size == (3 * 64 + 12, 64)
+
+
+@pytest.mark.usefixtures("evaluated")
+def test_the_report_stands_alone_and_says_how_the_truth_was_resized():
+    page = (build_dir("plate") / "evaluation/report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\(|https?://""", page)
+    assert page.count("data:image/jpeg") == 10
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "masks are resized bilinearly to 64x64 pixels" in text
+    assert "It takes 299 held-out normal images" in text
+    assert "teacher formula" in text
+    assert re.search(r"student\.steps\s+9", text)
+    assert "<b>hole" not in page
+    assert "&lt;b&gt;hole" in page
+
+
+@pytest.mark.usefixtures("changeable")
+def test_a_second_run_gives_the_same_files_and_leaves_nothing_else():
+    folder = build_dir("plate")
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    evaluate("plate")
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("changeable")
+def test_without_calibration_images_there_is_no_threshold_and_the_report_says_so():
+    accept([])
+    evaluate("plate")
+    assert read("calibration.json") is None
+    assert read("metrics.json")["escapes"] is None
+    assert all(verdict["anomalous"] is None for verdict in read("evaluation/scores.json"))
+    assert "This model has no threshold" in (build_dir("plate") / "evaluation/report.html").read_text()
+
+
+@pytest.mark.usefixtures("changeable")
+@pytest.mark.parametrize("hidden", ["test/<b>hole", "test"])
+def test_without_defect_images_the_metrics_are_null_and_the_report_says_so(hidden):
+    shutil.rmtree(dataset_dir("plate") / hidden)
+    evaluate("plate")
+    found = read("metrics.json")
+    assert {found[field.name] for field in dataclasses.fields(Metrics)} == {None}
+    assert found["defect_images"] == 0
+    assert read("evaluation/curves/roc.json") == []
+    assert "There are no defect images" in (build_dir("plate") / "evaluation/report.html").read_text()
+
+
+@pytest.mark.usefixtures("changeable")
+def test_a_missing_mask_is_named_and_changes_no_result():
+    (dataset_dir("plate") / "ground_truth/<b>hole/3_mask.png").unlink()
+    before = (build_dir("plate") / "metrics.json").read_bytes()
+    with pytest.raises(ImageError, match=r"3_mask\.png does not exist"):
+        evaluate("plate")
+    assert (build_dir("plate") / "metrics.json").read_bytes() == before
