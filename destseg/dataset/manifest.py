@@ -133,7 +133,9 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
         return replace(content, error=f"holds no image of a known format; expected one of {', '.join(FORMATS)}")
     except ImageError as error:
         return replace(content, error=re.sub("^image ", "", str(error)))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        return replace(content, error=f"has far more than {MAX_PIXELS:,} pixels")
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise on broken files
         return replace(content, error=f"cannot be decoded ({error})")
 
 

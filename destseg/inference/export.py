@@ -10,8 +10,8 @@ import torch
 
 from destseg.files import replacing
 from destseg.inference.onnx_scorer import CARD_KEY
+from destseg.model.card import ModelCard
 from destseg.model.network import DeSTSeg
-from destseg.model.weights import ModelCard
 
 
 def export_onnx(network: DeSTSeg, card: ModelCard, path: Path) -> None:

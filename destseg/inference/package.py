@@ -18,8 +18,9 @@ from destseg.inference.onnx_scorer import OnnxScorer
 from destseg.inference.predictor import Predictor
 from destseg.inference.scorer import TorchScorer
 from destseg.model.calibration import Calibration
+from destseg.model.card import CARD, ModelCard
 from destseg.model.network import DeSTSeg
-from destseg.model.weights import CARD, MODEL, ModelCard, save_weights
+from destseg.model.weights import MODEL, save_weights
 from destseg.settings import read_section
 
 ONNX = "model.onnx"

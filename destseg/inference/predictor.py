@@ -12,8 +12,9 @@ from destseg import Error
 from destseg.dataset.images import ImageSettings, Source, load_all
 from destseg.inference.onnx_scorer import CARD_KEY, OnnxScorer
 from destseg.inference.scorer import Scorer, TorchScorer
+from destseg.model.card import CARD, ModelCard
 from destseg.model.network import DeSTSeg
-from destseg.model.weights import CARD, MODEL, ModelCard, load_weights
+from destseg.model.weights import MODEL, load_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from destseg.model.segmentation import Segmentation, similarities
+from destseg.model.segmentation import Segmentation
+from destseg.model.similarity import distances, similarities
 from destseg.model.student import Student
-from destseg.model.teacher import MEAN, STD, Teacher
+from destseg.model.teacher import Teacher, normalise
 
 TOP_SHARE = 100 / 256**2  # the image score is the mean of the 100 highest pixels of 256x256 (section 3.4)
 
@@ -35,18 +36,6 @@ class DeSTSeg(nn.Module):
         product = torch.stack([_resize(level[:, None], size) for level in levels]).prod(dim=0)
         maps = _resize(product, images.shape[-1])[:, 0]
         return image_scores(maps), maps
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 or float [B, 3, H, W] in 0..255 -> float with ImageNet's mean and deviation."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
-    return (images.float() - mean) / std
-
-
-def distances(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> list[Tensor]:
-    """1 - cosine at each place of each level, in float32: three of [B, H, W] (equation 2)."""
-    return [1 - F.cosine_similarity(t.float(), s.float(), dim=1) for t, s in zip(teacher, student, strict=True)]
 
 
 def image_scores(maps: Tensor) -> Tensor:

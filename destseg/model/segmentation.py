@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from destseg.model.blocks import kaiming_init, layer
 from destseg.model.teacher import CHANNELS
@@ -48,14 +47,3 @@ class Segmentation(nn.Module):
     def forward(self, similarities: Tensor) -> Tensor:
         logits: Tensor = self.head(self.res(similarities))
         return logits
-
-
-def similarities(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> Tensor:
-    """Negated products of the L2-normalised maps, up-sampled to level 1's size: [B, 448, H/4, W/4] (equation 4)."""
-    size = teacher[0].shape[2:]
-    levels = []
-    for theirs, ours in zip(teacher, student, strict=True):
-        product = -F.normalize(theirs, dim=1) * F.normalize(ours, dim=1)
-        resized = product.shape[2:] != size
-        levels.append(F.interpolate(product, size, mode="bilinear", align_corners=False) if resized else product)
-    return torch.cat(levels, dim=1)

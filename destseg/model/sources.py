@@ -49,13 +49,6 @@ def fetch(settings: TeacherSettings, out: Path = OUT) -> dict[str, str]:
     return metadata
 
 
-def load_teacher(path: Path) -> tuple[Teacher, dict[str, str]]:
-    """The teacher that `fetch` wrote, frozen, and its metadata."""
-    teacher = Teacher()
-    metadata = load_weights(path, teacher)
-    return teacher, metadata
-
-
 def _imagenet() -> tuple[dict[str, Tensor], str]:
     from torchvision.models import ResNet18_Weights  # 5 s to import, and only this source needs it
 

@@ -1,9 +1,13 @@
 """The teacher: ResNet18 up to its third stage, frozen (section 3.2). Where its weights come from: model/sources.py."""
 
+from pathlib import Path
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from destseg.model.blocks import layer
+from destseg.model.weights import load_weights
 
 CHANNELS = (64, 128, 256)  # of the feature maps of conv2_x, conv3_x, conv4_x
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]: what every teacher source is trained with
@@ -33,3 +37,17 @@ class Teacher(nn.Module):
         level2 = self.layer2(level1)  # [B, 128, H/8, W/8]
         level3 = self.layer3(level2)  # [B, 256, H/16, W/16]
         return level1, level2, level3
+
+
+def load_teacher(path: Path) -> tuple[Teacher, dict[str, str]]:
+    """The teacher that the stage `teacher` wrote, frozen, and its metadata."""
+    teacher = Teacher()
+    metadata = load_weights(path, teacher)
+    return teacher, metadata
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 or float [B, 3, H, W] in 0..255 -> float with ImageNet's mean and deviation."""
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
+    return (images.float() - mean) / std

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from destseg.model.network import distances
+from destseg.model.similarity import distances
 
 GAMMA = 4  # of the focal loss (section 4.1)
 

@@ -9,8 +9,7 @@ from destseg.dataset.accepted import read_accepted
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.dataset.layout import TEACHER
 from destseg.model.device import device
-from destseg.model.sources import load_teacher
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import Teacher, load_teacher
 from destseg.settings import read_section, read_seed
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
 from destseg.model.device import Precision, autocast
-from destseg.model.network import normalise
-from destseg.model.segmentation import Segmentation, similarities
+from destseg.model.segmentation import Segmentation
+from destseg.model.similarity import similarities
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import Teacher, normalise
 from destseg.model.weights import load_weights, save_weights
 from destseg.settings import read_section
 from destseg.training import loop

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from destseg.dataset.layout import STUDENT, build_dir
 from destseg.model.device import Precision, autocast
-from destseg.model.network import normalise
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import Teacher, normalise
 from destseg.model.weights import save_weights
 from destseg.settings import read_section
 from destseg.training import loop

@@ -14,8 +14,8 @@ from destseg.inference.package import TOLERANCE, write_model
 from destseg.inference.predictor import Predictor
 from destseg.inference.scorer import TorchScorer
 from destseg.model.calibration import Calibration
+from destseg.model.card import ModelCard
 from destseg.model.network import DeSTSeg
-from destseg.model.weights import ModelCard
 
 SIZE = 64
 

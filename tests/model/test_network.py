@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from destseg.model.network import DeSTSeg, image_scores, normalise
-from destseg.model.segmentation import similarities
+from destseg.model.network import DeSTSeg, image_scores
+from destseg.model.similarity import similarities
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import Teacher, normalise
 
 
 def parameters(module: nn.Module) -> int:

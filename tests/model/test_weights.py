@@ -12,8 +12,10 @@ from torch import nn
 from destseg import Error
 from destseg.model import sources
 from destseg.model.calibration import Calibration
-from destseg.model.sources import TeacherSettings, fetch, load_teacher
-from destseg.model.weights import ModelCard, load_weights, read_metadata, read_weights, save_weights
+from destseg.model.card import ModelCard
+from destseg.model.sources import TeacherSettings, fetch
+from destseg.model.teacher import load_teacher
+from destseg.model.weights import load_weights, read_metadata, read_weights, save_weights
 
 CALIBRATION = Calibration(
     threshold=0.5, target_rate=0.01, provable_rate=0.2, confidence=0.95, images=12, heat_low=0.1, heat_high=0.9

@@ -1,0 +1,55 @@
+# `make demo` and `make test` each do all of their own setup, in .venv, on a machine with git, make and Python 3.11+.
+# `make test PYTEST="-x tests/flows"` passes arguments to pytest; `make PYTHON=/path/to/python3` names an interpreter.
+
+UV := 0.13.9
+BIN := .venv/bin
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint install lock clean
+
+help:
+	@echo "make demo    the main job on this machine, from new photographs to a promoted model, in .demo/"
+	@echo "make test    the whole suite: ruff, mypy, pytest"
+	@echo "make lint    ruff and mypy only"
+	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
+	@echo "make clean   remove .venv, .demo and the caches of the tools"
+
+demo: install
+	@exec $(BIN)/python -m destseg demo
+
+test: lint
+	@exec $(BIN)/python -m pytest $(PYTEST)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/.installed
+
+# The stamp is removed first and written last: an installation killed half-way starts again from an empty .venv, with
+# what uv has already downloaded; one that was complete is brought up to date in place.
+.venv/.installed: requirements.lock pyproject.toml
+	@set -eu; \
+	for python in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 none; do \
+	  if [ $$python = none ]; then \
+	    echo "Python 3.11 or newer is needed and none is on PATH; install one or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 2; \
+	  fi; \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done; \
+	echo "installing into .venv with $$($$python --version), some minutes the first time"; \
+	if [ -e $@ ]; then rm $@; else $$python -m venv --clear .venv; fi; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); \
+	VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet -r requirements.lock; \
+	VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps -e .; \
+	touch $@
+
+# No index address is written: the lock works behind any mirror.
+lock: install
+	$(BIN)/uv pip compile --universal --all-extras --python-version 3.11 --no-header --no-annotate \
+	  --no-emit-index-url --upgrade --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,164 @@
+"""A folder in MVTec's layout becomes a category's first dataset version; which datasets there are."""
+
+import hashlib
+import logging
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from destseg import Error
+from destseg.dataset.images import ImageSettings
+from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
+from destseg.files import remove, replacing, write_text
+from destseg.ingest import check
+from destseg.settings import PARAMS, categories, read_section
+from destseg.storage import versions
+
+logger = logging.getLogger(__name__)
+
+# DVC refuses a stage whose params key is missing, so that each category holds these, empty when it overrides nothing.
+SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """A dataset that has been added: its version, how many images it has, and what the person does next."""
+
+    category: str
+    version: str
+    normals: int
+    defects: int
+    next_step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRow:
+    """One line of `destseg dataset list`; the counts are None for a dataset that has not been pulled."""
+
+    category: str
+    version: str | None
+    normals: int | None
+    defects: int | None
+    state: str
+
+
+def add(category: str, source: Path, root: Path = Path()) -> Added:
+    """Check `source`, copy it to data/mvtec/<category>, track it with DVC and enter the category in params.yaml.
+
+    All mistakes in the folder are reported at once. Repeating it is harmless; a category that has other images is
+    never overwritten.
+    """
+    target = dataset_dir(category, root)
+    if not (root / ".dvc").is_dir():
+        raise Error(f"{root.resolve()} is no DVC repository; run this in the root of a destseg repository")
+    bit_depth = _bit_depth(category, root)
+    files = check.files(source, bit_depth)
+    _refuse_other(category, root, source, files)
+    if not target.exists():
+        logger.info("%s: copying %d files", category, len(files))
+        with replacing(target) as fresh:
+            for name in files:
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, fresh / name)
+    versions.dvc(root, "add", "--quiet", target.relative_to(root).as_posix(), log=logger.info)
+    _enter(category, root / PARAMS)
+    kinds = Counter(name.split("/")[0] for name in files)
+    return Added(
+        category=category,
+        version=versions.dataset_version(root, category),
+        normals=sum(name.startswith(("train/", f"test/{GOOD}/")) for name in files),
+        defects=kinds["ground_truth"],
+        next_step=_next_step(category, root),
+    )
+
+
+def list_datasets(root: Path = Path()) -> list[DatasetRow]:
+    """The categories of params.yaml and the datasets under data/mvtec, by name."""
+    entered = set(categories(root / PARAMS))
+    tracked = {path.stem for path in (root / DATASETS).glob("*.dvc")}
+    return [_row(category, root, entered, tracked) for category in sorted(entered | tracked)]
+
+
+def _row(category: str, root: Path, entered: set[str], tracked: set[str]) -> DatasetRow:
+    folder = dataset_dir(category, root)
+    if category not in tracked:
+        state, version = f"no dataset: destseg dataset add {category} --from DIR", None
+    else:
+        version = versions.dataset_version(root, category)
+        state = "ready" if folder.is_dir() else f"not pulled: dvc pull {versions.pointer(category).as_posix()}"
+        if category not in entered:
+            state = f"not in {PARAMS}: enter it under categories"
+    if version is None or not folder.is_dir():
+        return DatasetRow(category=category, version=version, normals=None, defects=None, state=state)
+    found = [sample for split in ("train", "test") if (folder / split).is_dir() for sample in samples(folder, split)]
+    normals = sum(sample.kind == GOOD for sample in found)
+    return DatasetRow(category=category, version=version, normals=normals, defects=len(found) - normals, state=state)
+
+
+def _bit_depth(category: str, root: Path) -> int:
+    params = root / PARAMS
+    known = category in categories(params)
+    return read_section("image", ImageSettings, category=category if known else None, path=params).bit_depth
+
+
+def _refuse_other(category: str, root: Path, source: Path, files: list[str]) -> None:
+    """An Error when the category is there with other images than these; clears what a killed copy left."""
+    for stale in (root / DATASETS).glob(f".{check_category(category)}-*"):
+        remove(stale)
+    target = dataset_dir(category, root)
+    if (root / versions.pointer(category)).exists():
+        present = versions.listing(root, category)
+    elif target.exists():
+        present = {path.relative_to(target).as_posix(): _md5(path) for path in target.rglob("*") if path.is_file()}
+    else:
+        return
+    if present != {name: _md5(source / name) for name in files}:
+        raise Error(
+            f"category {category!r} is there already, with other images than {source}; expected a new category: "
+            f"choose another name, or bring new photographs of good parts through the inbox"
+        )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _enter(category: str, params: Path) -> None:
+    """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    try:
+        content = yaml.load(params.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise Error(f"{params} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not content.get("categories"):
+        content["categories"] = CommentedMap()
+    entry = content["categories"].get(category)
+    if entry is None:
+        entry = content["categories"][category] = CommentedMap()
+    missing = [section for section in SECTIONS if entry.get(section) is None]
+    if not missing:
+        return
+    for section in missing:
+        entry[section] = CommentedMap()
+    text = StringIO()
+    yaml.dump(content, text)
+    write_text(params, text.getvalue())
+
+
+def _next_step(category: str, root: Path) -> str:
+    commit = f"git add {PARAMS} {DATASETS} && git commit -m 'Add {category}'"
+    if versions.has_remote(root):
+        return f"Next: {commit} && dvc push && git push; then `dvc repro` trains it."
+    return (
+        f"Next: {commit}; then `dvc repro` trains it. The images are on this machine only: "
+        f"`dvc remote add -d storage s3://BUCKET/dvc && dvc push` shares them."
+    )

@@ -1,0 +1,99 @@
+"""Whether a folder is a dataset in MVTec's layout: every mistake in it, found before anything is copied."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from destseg import Error
+from destseg.dataset.images import ImageError, decode
+from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 40  # mistakes listed in one error
+_UNREADABLE = (0, 0)
+
+
+def files(source: Path, bit_depth: int) -> list[str]:
+    """Names of the images and masks below `source`, sorted; an Error with every mistake in it."""
+    if not source.is_dir():
+        raise Error(
+            f"{source} is no folder; expected one with train/{GOOD}, and test and ground_truth if there are defects"
+        )
+    found, mistakes = _layout(source)
+    mistakes += _unreadable(source, found, bit_depth)
+    if mistakes:
+        rest = [f"and {len(mistakes) - _SHOWN} more"] if len(mistakes) > _SHOWN else []
+        listed = "".join(f"\n  {line}" for line in [*mistakes[:_SHOWN], *rest])
+        raise Error(f"{source} has {len(mistakes)} mistake(s); put them right and repeat the command:{listed}")
+    return found
+
+
+def _layout(source: Path) -> tuple[list[str], list[str]]:
+    """(files, mistakes): what lies where MVTec's layout has it, and what is wrong or missing there."""
+    files, mistakes = [], []
+    for top in ("train", "test", "ground_truth"):
+        for path in sorted((source / top).rglob("*")):
+            name = path.relative_to(source)
+            if path.is_dir() or path.name.startswith(".") or path.name == "Thumbs.db":
+                continue
+            if len(name.parts) != 3:
+                mistakes.append(f"{name}: expected {top}/<kind>/<file>")
+            elif path.suffix.lower() not in IMAGE_SUFFIXES:
+                mistakes.append(f"{name}: expected an image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            elif top == "train" and name.parts[1] != GOOD:
+                mistakes.append(f"{name}: only train/{GOOD} trains; defects belong in test/{name.parts[1]}")
+            else:
+                files.append(name.as_posix())
+    if not any(name.startswith("train/") for name in files):
+        mistakes.insert(0, f"train/{GOOD} has no images; expected photographs of good parts, 20 and more")
+    masks = {name for name in files if name.startswith("ground_truth/")}
+    expected = {
+        _mask(name): name for name in files if name.startswith("test/") and not name.startswith(f"test/{GOOD}/")
+    }
+    mistakes += [f"{expected[mask]}: its mask {mask} does not exist" for mask in sorted(expected.keys() - masks)]
+    mistakes += [f"{mask}: no image in test belongs to this mask" for mask in sorted(masks - expected.keys())]
+    stems = Counter(str(Path(name).with_suffix("")) for name in files if name.startswith("test/"))
+    mistakes += [f"{stem}.*: {n} images share this name, and so a mask" for stem, n in sorted(stems.items()) if n > 1]
+    return files, mistakes
+
+
+def _mask(name: str) -> str:
+    _, kind, file = name.split("/")
+    return f"ground_truth/{kind}/{Path(file).stem}_mask.png"
+
+
+def _unreadable(source: Path, files: list[str], bit_depth: int) -> Iterator[str]:
+    """What is wrong inside the files: not decodable, a mask of another size than its image, or with nothing in it."""
+    told, sizes = time.monotonic(), {}
+
+    def look(name: str) -> tuple[tuple[int, int], str | None]:
+        path = source / name
+        try:
+            if name.startswith("ground_truth/"):
+                with Image.open(path, formats=("PNG", "BMP", "TIFF")) as mask:
+                    empty = not any(mask.convert("L").histogram()[128:])
+                    return mask.size, f"{name}: the mask marks nothing; expected 255 on the defect" if empty else None
+            return decode(path, bit_depth=bit_depth).size, None
+        except ImageError as error:
+            return _UNREADABLE, str(error).replace(str(path), f"{name}:", 1)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return _UNREADABLE, f"{name}: cannot be decoded ({error})"
+
+    with ThreadPoolExecutor() as pool:
+        for done, (name, (size, mistake)) in enumerate(zip(files, pool.map(look, files), strict=True), start=1):
+            sizes[name] = size
+            if mistake:
+                yield mistake
+            if time.monotonic() - told > 5:
+                told = time.monotonic()
+                logger.info("%d of %d files checked", done, len(files))
+    for name, size in sizes.items():
+        mask = _mask(name) if name.startswith("test/") else ""
+        if mask in sizes and _UNREADABLE not in (size, sizes[mask]) and size != sizes[mask]:
+            yield f"{mask}: has {sizes[mask][0]}x{sizes[mask][1]} pixels, its image {size[0]}x{size[1]}"

@@ -1,0 +1,198 @@
+"""`destseg demo`: the main job, from new photographs to a promoted model, on servers of its own in .demo/.
+
+Each step looks at what is really there (git, S3, the registry) and does what is missing, so that a run which was killed
+anywhere is completed by the next, and a run with nothing to do is short.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from destseg import Error
+from destseg.dataset.demo import CATEGORIES, render_batch, render_dataset
+from destseg.dataset.layout import GOOD, build_dir, dataset_dir, samples
+from destseg.files import remove, replacing, write_text
+from destseg.ingest import inbox, provenance
+from destseg.ingest.add import add
+from destseg.local.crew import Crew
+from destseg.local.demo_settings import write_settings
+from destseg.local.environment import BUCKET, applied
+from destseg.local.lock import alone
+from destseg.local.progress import Progress
+from destseg.local.repository import Repository
+from destseg.local.servers import Servers
+from destseg.local.summary import METRICS, Outcome, Summary
+from destseg.storage import s3, versions
+
+FOLDER = Path(".demo")
+
+
+def demo(root: Path = Path()) -> Summary:
+    """Does the main job in <root>/.demo, `root` being the project's folder; writes its summary.json and returns it."""
+    if not (root / "dvc.yaml").is_file():
+        raise Error(f"{root.resolve()} has no dvc.yaml; run `destseg demo` in the root of the project's repository")
+    folder = (root / FOLDER).resolve()
+    with alone(folder), Progress() as progress, Servers(folder) as servers:
+        outcomes = Demo(root.resolve(), folder, servers, progress).run()
+        summary = Summary(
+            folder=root / FOLDER,
+            seconds=progress.seconds,
+            peak_memory_mb=progress.peak_memory_mb,
+            categories=outcomes,
+        )
+        summary.write()
+    return summary
+
+
+class Demo:
+    """The steps of the main job, in the order in which `run` takes them."""
+
+    def __init__(self, project: Path, folder: Path, servers: Servers, progress: Progress) -> None:
+        self.project, self.folder, self.servers, self.progress = project, folder, servers, progress
+        self.repository = Repository(folder, servers.env)
+        self.checkout = self.repository.checkout
+        self.crew = Crew(servers, progress, self.checkout)
+
+    def run(self) -> dict[str, Outcome]:
+        """Everything that is not done yet."""
+        self.progress.doing("starting S3 and preparing the repository")
+        self.servers.s3()
+        self.servers.ready("s3")
+        with applied(self.servers.env):
+            self.publish_project()
+            self.prepare_registry()
+            self.publish_datasets()
+            self.fill_inboxes()
+            self.ingest()
+            challengers = self.retrain()
+            self.reproduce()
+            champions = self.crew.each(self.promote)
+            self.crew.each(lambda category: self.score(category, champions[category]))
+            return {name: self.outcome(name, champions[name], challengers[name]) for name in CATEGORIES}
+
+    def publish_project(self) -> None:
+        """The project as it stands here becomes the newest commit of the demo's origin, with the demo's settings."""
+        self.repository.prepare()
+        self.repository.take_snapshot(self.project)
+        write_settings(self.checkout)
+        if self.repository.publish("The project, as it is here, with the demo's settings"):
+            self.progress.say("pushed the project's files to .demo/origin.git")
+        versions.use_cache(self.checkout, self.folder / "cache" / "dvc")
+
+    def prepare_registry(self) -> None:
+        """An empty MLflow store, under its name only when it is whole; the Prefect server meanwhile starts too."""
+        store = self.folder / "mlflow.db"
+        if not store.exists():
+            self.servers.prefect()
+            self.progress.doing("preparing the registry; the Prefect server starts")
+            with replacing(store) as fresh:
+                self.crew.destseg("history", CATEGORIES[0], env={"MLFLOW_TRACKING_URI": f"sqlite:///{fresh}"})
+
+    def publish_datasets(self) -> None:
+        """Renders each category and pushes it as its first dataset version."""
+        for category in CATEGORIES:
+            if (self.checkout / versions.pointer(category)).exists():
+                continue
+            self.progress.doing(f"{category}: rendering the dataset")
+            rendered = self.folder / "rendered" / category
+            if not rendered.exists():
+                render_dataset(rendered, category)
+            added = add(category, rendered, self.checkout)
+            self.progress.doing(f"{category}: pushing dataset version {added.version}")
+            versions.dvc(self.checkout, "push", str(versions.pointer(category)))
+            self.repository.publish(f"{category}: first dataset version {added.version}")
+
+    def fill_inboxes(self) -> None:
+        """Drops a batch of new photographs, some of them unusable, into the inbox of each category."""
+        for category in CATEGORIES:
+            if (self.checkout / provenance.path(category)).exists():
+                continue
+            batch = self.folder / "batch" / category
+            remove(batch)
+            self.progress.doing(f"{category}: taking a batch of new photographs")
+            photographs = render_batch(batch, category)
+            for path in photographs:
+                s3.upload(BUCKET, f"{inbox.prefix(category)}{path.name}", path.read_bytes())
+            self.progress.say(f"{category}: {len(photographs)} photographs are in the inbox")
+
+    def ingest(self) -> None:
+        """The flow `ingest` for each category whose inbox is not empty."""
+        waiting = [category for category in CATEGORIES if inbox.waiting(BUCKET, category)]
+        self.crew.flows("ingest", waiting)
+        self.repository.update()
+
+    def retrain(self) -> dict[str, str]:
+        """The flow `retrain` for each category that was not trained as it is now; the newest candidates' addresses."""
+        self.progress.doing("looking up what was trained before")
+        known = self.crew.each(lambda category: self.crew.destseg("register", category, "--check"))
+        due = [category for category in CATEGORIES if not known[category]["model_uri"]]
+        known |= self.crew.flows("retrain", due)
+        return {category: str(known[category]["model_uri"]) for category in CATEGORIES}
+
+    def reproduce(self) -> None:
+        """Brings the results into the checkout without training, as `dvc repro --pull` does for anyone; copies the reports."""
+        keys = {category: versions.training_key(self.checkout, category) for category in CATEGORIES}
+        reports = {category: self.folder / "reports" / category for category in CATEGORIES}
+        stale = [name for name in CATEGORIES if _read(reports[name] / "training-key") != keys[name]]
+        if not stale:
+            return
+        self.progress.doing("fetching the results with `dvc repro --pull`")
+        versions.dvc(self.checkout, "repro", "--pull", *(f"package@{name}" for name in stale))
+        for name in stale:
+            with replacing(reports[name]) as fresh:
+                build = build_dir(name, self.checkout)
+                shutil.copytree(build / "evaluation", fresh)
+                shutil.copytree(build / "validation", fresh / "validation")
+                write_text(fresh / "training-key", keys[name])
+
+    def promote(self, category: str) -> dict[str, Any]:
+        """The champion's entry in the history; the first challenger is promoted, later ones wait for a person."""
+        line: list[dict[str, Any]] = self.crew.destseg("history", category)
+        if not line:
+            self.progress.doing(f"{category}: promoting the first champion")
+            self.crew.destseg("promote", category, "--who", "demo", "--why", "the first model of the demo")
+            line = self.crew.destseg("history", category)
+        return line[-1]
+
+    def score(self, category: str, champion: dict[str, Any]) -> None:
+        """Scores one test image of each kind with the champion, as the line would."""
+        model = f"models:/destseg-{category}@champion"
+        target = self.folder / "predictions" / category
+        if _read(target / "champion") == str(champion["version"]):
+            return
+        dataset = dataset_dir(category, self.checkout)
+        if not dataset.exists():
+            versions.dvc(self.checkout, "pull", str(versions.pointer(category)))
+        images = {sample.kind: sample.path for sample in samples(dataset, "test")}
+        self.progress.doing(f"{category}: scoring {len(images)} test images with {model}")
+        remove(target)
+        self.crew.run(category, "destseg", "predict", model, *map(str, images.values()), "--out", str(target))
+        write_text(target / "champion", str(champion["version"]))
+
+    def outcome(self, category: str, champion: dict[str, Any], newest: str) -> Outcome:
+        """What the summary says of a category."""
+        scores = [
+            json.loads(line) for line in _read(self.folder / "predictions" / category / "scores.jsonl").splitlines()
+        ]
+        defective = [score["anomalous"] for score in scores if Path(score["image"]).parent.name != GOOD]
+        good = [score["anomalous"] for score in scores if Path(score["image"]).parent.name == GOOD]
+        quarantined = [
+            item for item in s3.list_objects(BUCKET, f"quarantine/{category}/") if not item.key.endswith(".json")
+        ]
+        candidate = f"models:/destseg-{category}-candidates/{champion['candidate']}"
+        return Outcome(
+            dataset_version=champion["dataset_version"],
+            model_uri=f"models:/destseg-{category}/{champion['version']}",
+            metrics={name: float(champion["metrics"][name]) for name in METRICS},
+            photographs=len(provenance.read(self.checkout, category)),
+            quarantined=len(quarantined),
+            defects_found=f"{sum(defective)} of {len(defective)}",
+            good_rejected=f"{sum(good)} of {len(good)}",
+            challenger=None if newest == candidate else newest,
+        )
+
+
+def _read(path: Path) -> str:
+    """The text of a file, nothing when it is not there."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""

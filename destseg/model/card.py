@@ -1,0 +1,49 @@
+"""The model card: the JSON beside the weights, read without running any code."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from destseg import Error
+from destseg.model.calibration import Calibration
+
+CARD = "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What stands beside the weights: all that scoring needs to know, and where the model comes from."""
+
+    category: str
+    size: int
+    bit_depth: int
+    segmentation_width: int
+    teacher: dict[str, str]
+    """`source` (imagenet, formula, file) and `sha256` of the teacher's weights."""
+    calibration: Calibration | None
+    training_images: str
+    """SHA-256 of accepted.json: the exact images that trained and calibrated this model."""
+    destseg: str
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    """SHA-256 of each file beside the card."""
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        content = {**vars(self), "calibration": self.calibration.to_dict() if self.calibration else None}
+        return json.dumps({"format": FORMAT, **content}, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "ModelCard":
+        """The card, or an Error that names `where` and what is wrong with it."""
+        try:
+            content: dict[str, Any] = json.loads(text)
+            version = content.pop("format")
+            calibration = content.pop("calibration")
+            card = cls(**content, calibration=Calibration.from_dict(calibration) if calibration else None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Error(f"{where} is no model card ({error}); expected what `destseg package` wrote") from None
+        if version != FORMAT:
+            raise Error(f"{where} has format {version}, this destseg reads {FORMAT}; use the release that wrote it")
+        return card

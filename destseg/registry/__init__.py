@@ -1,0 +1,1 @@
+"""The model registry (MLflow): register a candidate, gate and promote it, its history, and models:/ addresses."""

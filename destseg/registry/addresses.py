@@ -1,0 +1,95 @@
+"""A model's address to a local folder: models:/ addresses are downloaded once, and checked whenever they are used."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from destseg import Error
+from destseg.registry import integrity
+from destseg.registry.connection import connect, explained, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+PACKAGE = "artifacts/package"  # where MLflow puts the artifact named "package" inside a logged model
+_ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+
+
+def resolve(model: str) -> Path:
+    """The local package of `model`: models:/NAME@ALIAS, models:/NAME/VERSION, or a folder or file (as it is)."""
+    if not model.startswith(("models:", "runs:")):
+        path = Path(model)
+        if not path.exists():
+            raise Error(
+                f"{model} does not exist; expected a folder, a file, or an address like models:/destseg-x@champion"
+            )
+        return path
+    address = _ADDRESS.fullmatch(model)
+    if address is None:
+        raise Error(f"{model!r} is no model's address; expected models:/NAME@ALIAS or models:/NAME/VERSION")
+    client = connect()
+    with explained(f"reading {model}"):
+        version = find(client, address["name"], alias=address["alias"], version=address["version"])
+        return fetch(version)
+
+
+def find(client: "MlflowClient", name: str, *, alias: str | None = None, version: str | None = None) -> "ModelVersion":
+    """The version of the registered model `name` that has this alias, or else this number."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        if alias is not None:
+            return client.get_model_version_by_alias(name, alias)
+        return client.get_model_version(name, str(version))
+    except MlflowException as error:
+        absent = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
+        if error.error_code not in absent:
+            raise
+        where = f"models:/{name}@{alias}" if alias is not None else f"models:/{name}/{version}"
+        raise Error(f"{where} is not in the registry at {tracking_uri()}; register or promote a model first") from None
+
+
+def fetch(version: "ModelVersion") -> Path:
+    """The package folder of this version in the cache, each file's SHA-256 as the version's tag `files` says."""
+    name = f"models:/{version.name}/{version.version}"
+    if "files" not in version.tags:
+        raise Error(f"{name} has no tag `files`; expected a version that `destseg register` or `destseg promote` made")
+    expected: dict[str, str] = json.loads(version.tags["files"])
+    folder = cache() / integrity.digest(expected)[:32]
+    if folder.is_dir():
+        try:
+            integrity.check(folder, expected, of=name)
+        except Error:
+            shutil.rmtree(folder, ignore_errors=True)  # spoiled in the cache: the registry has the truth
+        else:
+            return folder
+    return _download(name, folder, expected)
+
+
+def cache() -> Path:
+    """$DESTSEG_CACHE/models, by default ~/.cache/destseg/models; deleting it only costs new downloads."""
+    root = os.environ.get("DESTSEG_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "destseg") / "models"
+
+
+def _download(name: str, folder: Path, expected: dict[str, str]) -> Path:
+    import mlflow
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log.info("downloading %s", name)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as temporary:
+        got = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/{PACKAGE}", dst_path=temporary))
+        integrity.check(got, expected, of=name)
+        try:
+            got.rename(folder)
+        except OSError:  # another process has put the same, checked files there meanwhile
+            integrity.check(folder, expected, of=name)
+    return folder

@@ -1,0 +1,207 @@
+"""Registers what a training left in build/<category>/ as a candidate, once per dataset version, params and code."""
+
+import json
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from destseg import Error, __version__
+from destseg.registry import evidence, integrity, pyfunc
+from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
+from destseg.storage import versions
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+CHALLENGER = "challenger"
+BLOCK = 1000  # metrics that one request of MLflow may hold
+PARAMS_BLOCK = 100  # parameters that one request may hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A candidate in the registry."""
+
+    model_uri: str
+    version: int
+    created: bool
+    """False when this training had been registered before."""
+
+
+def register(category: str, *, root: Path = Path()) -> Registration:
+    """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
+    with explained(f"registering {category}"):
+        client = connect()
+        former = _by_key(client, category, versions.training_key(root, category))
+        if former is not None:
+            _settle(client, category)
+            return _registration(former, created=False)
+    evidence.check_current(category, root)
+    return submit(category, evidence.lineage(category, root), root=root)
+
+
+def submit(category: str, lineage: evidence.Lineage, *, root: Path = Path()) -> Registration:
+    """Registers build/<category>/ under a lineage that the caller vouches for."""
+    with explained(f"registering {category}"):
+        client = connect()
+        number = _create(client, category, root, lineage).version
+        first = _by_key(client, category, lineage.training_key)
+        if first is None:
+            raise Error(f"version {number} of {candidates(category)} was deleted while it was being registered")
+        _settle(client, category)
+        # Of two processes that registered the same training at once, the later one's version is superseded and unused.
+        return _registration(first, created=int(first.version) == int(number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the repository would train now, and the candidate that came from the same data, params and code."""
+
+    dataset_version: str
+    training_key: str
+    model_uri: str | None
+
+
+def look_up(category: str, *, root: Path = Path()) -> Known:
+    """Whether the repository as it stands was trained and registered before."""
+    key = versions.training_key(root, category)
+    number = trained_already(category, key)
+    return Known(
+        dataset_version=versions.dataset_version(root, category),
+        training_key=key,
+        model_uri=None if number is None else f"models:/{candidates(category)}/{number}",
+    )
+
+
+def trained_already(category: str, training_key: str) -> int | None:
+    """The candidate that came from the same data, params and code, or None."""
+    with explained(f"looking for a former training of {category}"):
+        version = _by_key(connect(), category, training_key)
+    return None if version is None else int(version.version)
+
+
+def _registration(version: "ModelVersion", *, created: bool) -> Registration:
+    number = int(version.version)
+    return Registration(model_uri=f"models:/{version.name}/{number}", version=number, created=created)
+
+
+def _by_key(client: "MlflowClient", category: str, training_key: str) -> "ModelVersion | None":
+    """The first candidate with this training key."""
+    query = f"name='{candidates(category)}' and tags.`training_key`='{training_key}'"
+    return min(client.search_model_versions(query), key=lambda found: int(found.version), default=None)
+
+
+def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence.Lineage) -> "ModelVersion":
+    import mlflow
+
+    package, files = evidence.package(category, root)
+    metrics = evidence.metrics(category, root)
+    requirements = pyfunc.scoring_requirements()
+    ensure_model(client, candidates(category), category)
+    log.info("registering %s: %d files, dataset version %s", category, len(files), lineage.dataset_version)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        mlflow.start_run(
+            experiment_id=experiment(client, released(category)), run_name=f"{category}-{lineage.training_key[:8]}"
+        ) as run,
+    ):
+        record = Path(temporary)
+        evidence.collect(category, root, lineage, record)
+        _log_run(client, run.info.run_id, category, root, lineage, metrics)
+        mlflow.log_artifacts(str(record))
+        log.info("uploading the model of %s", category)
+        model = pyfunc.log(package, requirements, {"category": category, "dataset_version": lineage.dataset_version})
+        tags = {
+            "category": category,
+            "dataset_version": lineage.dataset_version,
+            "commit": lineage.commit,
+            "git_clean": str(lineage.clean).lower(),
+            "training_key": lineage.training_key,
+            "params_hash": evidence.params_hash(lineage.params),
+            "teacher": json.dumps(lineage.teacher),
+            "metrics": json.dumps(metrics),
+            "files": json.dumps(files),
+            "evidence": integrity.digest(integrity.digests(record)),
+            "requirements": json.dumps(requirements),
+            "destseg": __version__,
+        }
+    # The version is the commit point: a run without one is what an interrupted registration leaves, and harmless.
+    return client.create_model_version(
+        candidates(category),
+        model.model_uri,
+        run_id=run.info.run_id,
+        model_id=model.model_id,
+        tags=tags,
+        description=description(tags, metrics),
+    )
+
+
+def _log_run(
+    client: "MlflowClient",
+    run_id: str,
+    category: str,
+    root: Path,
+    lineage: evidence.Lineage,
+    metrics: dict[str, float],
+) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+    tags = {
+        "category": category,
+        "dataset_version": lineage.dataset_version,
+        "commit": lineage.commit,
+        "training_key": lineage.training_key,
+        "teacher": json.dumps(lineage.teacher),
+    }
+    params = [
+        Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in lineage.params.items()
+    ]
+    for start in range(0, len(params), PARAMS_BLOCK):
+        client.log_batch(run_id, params=params[start : start + PARAMS_BLOCK])
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    dataset = Dataset(
+        name=category,
+        digest=lineage.dataset_version[:36],  # MLflow's limit
+        source_type="s3",
+        source=json.dumps({"uri": lineage.dataset_url}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    now = int(time.time() * 1000)
+    series = evidence.losses(category, root)
+    points = chain(
+        (Metric(name, value, now, 0) for name, value in metrics.items()),
+        (Metric(name, value, now, step) for name, values in series.items() for step, value in values),
+    )
+    while block := list(islice(points, BLOCK)):
+        client.log_batch(run_id, metrics=block)
+
+
+def _settle(client: "MlflowClient", category: str) -> None:
+    """Gives the alias challenger to the newest candidate, and marks the ones before it; repairs what a kill left."""
+    name = candidates(category)
+    known = sorted(client.search_model_versions(f"name='{name}'"), key=lambda found: int(found.version))
+    first_by_key = {version.tags.get("training_key"): version for version in reversed(known)}
+    newest = max(first_by_key.values(), key=lambda found: int(found.version))
+    for version in known:
+        if version.version != newest.version and "superseded_by" not in version.tags:
+            client.set_model_version_tag(name, version.version, "superseded_by", str(newest.version))
+    if str(client.get_registered_model(name).aliases.get(CHALLENGER)) != str(newest.version):
+        client.set_registered_model_alias(name, CHALLENGER, newest.version)
+
+
+def description(tags: dict[str, str], metrics: dict[str, float]) -> str:
+    """What MLflow's page shows of a version: its origin, and a table of its metrics."""
+    lines = [
+        f"DeSTSeg for {tags['category']}, dataset version `{tags['dataset_version']}`, commit `{tags['commit'][:12]}`.",
+        "",
+        "| metric | value |",
+        "|---|---|",
+        *(f"| {name} | {value:.4g} |" for name, value in metrics.items()),
+    ]
+    return "\n".join(lines)

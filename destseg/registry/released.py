@@ -1,0 +1,80 @@
+"""A released version: the candidate's package and evidence logged again, where no trainer can write."""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from destseg import Error
+from destseg.registry import integrity, pyfunc
+from destseg.registry.connection import ensure_model, experiment, released
+from destseg.registry.register import description
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+# What a released version takes over from its candidate.
+ORIGIN = ("category", "dataset_version", "commit", "training_key", "teacher")  # on the run as well
+INHERITED = (*ORIGIN, "git_clean", "params_hash", "metrics", "files", "evidence", "requirements", "destseg")
+
+
+def release(
+    client: "MlflowClient", category: str, candidate: "ModelVersion", package: Path, tags: dict[str, str]
+) -> "ModelVersion":
+    """Logs package and evidence into the released experiment; one call creates the version with all its tags."""
+    import mlflow
+
+    name = released(category)
+    inherited = {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
+    metrics: dict[str, float] = json.loads(inherited["metrics"])
+    requirements = _requirements(candidate)
+    ensure_model(client, name, category)
+    place = experiment(client, f"{name}-released")
+    log.info("copying candidate %s of %s and its evidence", candidate.version, category)
+    origin = {key: inherited[key] for key in ORIGIN if key in inherited} | {"candidate_run": str(candidate.run_id)}
+    with tempfile.TemporaryDirectory() as temporary:
+        record = _evidence(candidate, Path(temporary))
+        run_name = f"{category}-candidate-{candidate.version}"
+        with mlflow.start_run(experiment_id=place, run_name=run_name, tags=origin) as run:
+            mlflow.log_metrics(metrics)
+            mlflow.log_artifacts(str(record))
+            model = pyfunc.log(package, requirements, {"category": category, "candidate": str(candidate.version)})
+    # The version is the commit point: whoever is killed before leaves a run that nothing points to.
+    return client.create_model_version(
+        name,
+        model.model_uri,
+        run_id=run.info.run_id,
+        model_id=model.model_id,
+        tags=inherited | tags,
+        description=description(inherited, metrics),
+    )
+
+
+def _evidence(candidate: "ModelVersion", into: Path) -> Path:
+    """The files of the candidate's run, as they were when it was registered."""
+    import mlflow
+
+    record = Path(mlflow.artifacts.download_artifacts(run_id=candidate.run_id, dst_path=str(into)))
+    found = integrity.digest(integrity.digests(record))
+    if found != candidate.tags.get("evidence"):
+        raise Error(
+            f"models:/{candidate.name}/{candidate.version}: the files of its run have SHA-256 {found}, "
+            f"registered were {candidate.tags.get('evidence')}; register it again"
+        )
+    return record
+
+
+def _requirements(candidate: "ModelVersion") -> list[str]:
+    """The candidate's pinned libraries, if they are those that this installation's scoring code needs."""
+    registered: list[str] = json.loads(candidate.tags.get("requirements", "[]"))
+    names = {line.partition("==")[0] for line in registered}
+    needed = {line.partition("==")[0] for line in pyfunc.scoring_requirements()}
+    if names != needed:
+        raise Error(
+            f"models:/{candidate.name}/{candidate.version} needs {', '.join(sorted(names)) or 'no libraries'}, this "
+            f"destseg scores with {', '.join(sorted(needed))}; use the release of destseg that registered it"
+        )
+    return registered

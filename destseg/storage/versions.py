@@ -1,0 +1,238 @@
+"""Dataset versions, code versions and what was trained from them: git and DVC, both as subprocesses."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from destseg import Error
+from destseg.settings import read_params
+from destseg.storage.process import ProcessError, environment, run
+
+DATASETS = Path("data/mvtec")  # as dataset.layout has it, a floor above
+_NOT_TRAINING = ("categories", "ingest", "promotion")  # sections of params.yaml that change no trained model
+_LOST_RACE = re.compile(r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value")
+_LONG = 600.0  # seconds: git over a slow network, not a dead one
+
+
+def git(root: Path, *arguments: str, timeout: float = 60) -> str:
+    """Output of `git <arguments>` in `root`; never asks for a password."""
+    env = environment({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"})
+    return run(["git", *arguments], cwd=root, env=env, timeout=timeout)
+
+
+def dvc(root: Path, *arguments: str, log: Callable[[str], None] | None = None, timeout: float | None = None) -> str:
+    """Output of `dvc <arguments>` in `root`, by this Python's DVC."""
+    return run(["dvc", *arguments], cwd=root, timeout=timeout, log=log)
+
+
+def pointer(category: str) -> Path:
+    """The file in git that names the category's dataset version."""
+    return DATASETS / f"{category}.dvc"
+
+
+def dataset_version(root: Path, category: str) -> str:
+    """The DVC hash of data/mvtec/<category>/, such as d41d8cd9....dir."""
+    return str(_tracked(root, category)["md5"])
+
+
+def _tracked(root: Path, category: str) -> dict[str, Any]:
+    path = root / pointer(category)
+    try:
+        (entry,) = yaml.safe_load(path.read_text(encoding="utf-8"))["outs"]
+        if str(entry["md5"]).endswith(".dir"):
+            return dict(entry)
+    except FileNotFoundError:
+        raise Error(
+            f"category {category!r} has no dataset here ({path} does not exist); "
+            f"add one with `destseg dataset add {category} --from DIR`"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        pass
+    raise Error(f"{path} names no dataset version; expected what `dvc add` writes for a folder, restore it from git")
+
+
+def listing(root: Path, category: str) -> dict[str, str]:
+    """MD5 of every file of the dataset version, by its name below the dataset's folder; downloads none of them."""
+    expected = _tracked(root, category).get("nfiles")
+    path = DATASETS / category
+    output = dvc(root, "ls", "-R", "--dvc-only", "--show-hash", "--json", ".", path.as_posix(), timeout=_LONG)
+    try:
+        rows = json.loads(next(line for line in output.splitlines() if line.startswith("[")))  # warnings may precede it
+    except (StopIteration, json.JSONDecodeError):
+        rows = []
+    found = {str(row["path"]): str(row["md5"]) for row in rows if row.get("md5")}
+    if len(found) != expected:
+        raise Error(f"`dvc ls` lists {len(found)} files of {path}, expected {expected}; run `dvc status -c {path}.dvc`")
+    return found
+
+
+def head(root: Path) -> str:
+    """The commit that is checked out."""
+    return git(root, "rev-parse", "HEAD").strip()
+
+
+def is_clean(root: Path) -> bool:
+    """Whether the working tree is the commit: nothing changed, nothing untracked that git does not ignore."""
+    return not git(root, "status", "--porcelain").strip()
+
+
+def branch(root: Path) -> str:
+    """The branch that is checked out, an Error when there is none."""
+    name = git(root, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    if name == "HEAD":
+        raise Error(f"{root.resolve()} is on no branch; check one out, such as `git switch main`")
+    return name
+
+
+def update(root: Path) -> None:
+    """Bring a clean clone to its origin's newest commit; an Error when it holds work that origin has not."""
+    name = branch(root)
+    git(root, "fetch", "--quiet", "origin", name, timeout=_LONG)
+    ahead = int(git(root, "rev-list", "--count", f"origin/{name}..HEAD"))
+    if ahead or not is_clean(root):
+        found = f"{ahead} commit(s) that origin/{name} has not" if ahead else "changed files"
+        raise Error(f"{root.resolve()} has {found}; expected a clean clone: push or undo them, or clone anew")
+    git(root, "merge", "--quiet", "--ff-only", f"origin/{name}")
+
+
+def commit(root: Path, paths: Sequence[Path], message: str) -> str:
+    """Commit these files and nothing else; the commit's hash."""
+    names = [path.as_posix() for path in paths]
+    git(root, "add", "--", *names)
+    git(root, *_identity(root), "commit", "--quiet", "-m", message, "--", *names)
+    return head(root)
+
+
+def push(root: Path) -> bool:
+    """Push the branch to origin: False when somebody else has pushed in between, an Error when it is refused."""
+    try:
+        git(root, "push", "--quiet", "--porcelain", "origin", f"HEAD:refs/heads/{branch(root)}", timeout=_LONG)
+    except ProcessError as error:
+        if _LOST_RACE.search(error.tail):
+            return False
+        raise
+    return True
+
+
+def replay(root: Path) -> bool:
+    """Put our one unpushed commit on top of what origin has now.
+
+    False when the others changed the same files, or made the same change: then the clone is at origin's commit and
+    the work is to be done again.
+    """
+    name = branch(root)
+    git(root, "fetch", "--quiet", "origin", name, timeout=_LONG)
+    try:
+        git(root, *_identity(root), "rebase", "--quiet", f"origin/{name}")
+    except ProcessError:
+        git(root, "rebase", "--abort")
+        git(root, "reset", "--quiet", "--hard", f"origin/{name}")
+    return int(git(root, "rev-list", "--count", f"origin/{name}..HEAD")) > 0
+
+
+def _identity(root: Path) -> list[str]:
+    """Options that name a committer on a machine that knows none."""
+    try:
+        git(root, "config", "user.email")
+    except ProcessError:
+        return ["-c", "user.name=destseg", "-c", "user.email=destseg@localhost"]
+    return []
+
+
+def use_cache(root: Path, folder: Path) -> None:
+    """Have this clone keep DVC's objects in `folder`, shared with other clones, and its own state inside itself.
+
+    Copies, because root writes through a hard link into the cache (and so into every clone).
+    """
+    state = (root / ".dvc/tmp/site").resolve()
+    content = f"[core]\n    site_cache_dir = {state}\n[cache]\n    dir = {folder.resolve()}\n    type = copy\n"
+    (root / ".dvc/config.local").write_text(content, encoding="utf-8")
+
+
+def has_remote(root: Path) -> bool:
+    """Whether the repository's DVC configuration names a remote."""
+    files = [root / ".dvc/config", root / ".dvc/config.local"]
+    return any("remote " in line for file in files if file.exists() for line in file.read_text().splitlines())
+
+
+def training_key(root: Path, category: str) -> str:
+    """SHA-256 over what a training depends on: dataset version, resolved parameters, stages and their code at HEAD.
+
+    Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second.
+    """
+    stages = _stages(root, category)
+    code = sorted({dep for stage in stages.values() for dep in stage["deps"]})
+    known = {
+        "dataset": dataset_version(root, category),
+        "params": _resolved(root, category),
+        "stages": {name: stage["cmd"] for name, stage in stages.items()},
+        "code": sorted(git(root, "ls-tree", "HEAD", "--", *code).splitlines()) if code else [],
+    }
+    return _sha256(known)
+
+
+def _resolved(root: Path, category: str) -> dict[str, Any]:
+    """params.yaml as this category sees it: its own overrides on top, nobody else's, without what trains nothing."""
+    params = read_params(root / "params.yaml")
+    resolved = {name: section for name, section in params.items() if name not in _NOT_TRAINING}
+    overrides = (params.get("categories") or {}).get(category) or {}
+    for name, section in overrides.items():
+        if name not in _NOT_TRAINING and section:
+            resolved[name] = {**(resolved.get(name) or {}), **section}
+    return resolved
+
+
+def _stages(root: Path, category: str) -> dict[str, dict[str, Any]]:
+    """Command and deps of dvc.yaml's stages, with this category in the places of their templates."""
+    try:
+        text = (root / "dvc.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Error(f"{root.resolve()} has no dvc.yaml; expected the root of a destseg repository") from None
+    found = (yaml.safe_load(text) or {}).get("stages") or {}
+    templates = re.compile(r"\$\{\s*(?:item(?:\.category)?|key)\s*\}")
+    stages = {}
+    for name, stage in found.items():
+        plain = stage.get("do", stage)
+        filled = yaml.safe_load(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
+        stages[name] = {"cmd": filled["cmd"], "deps": [_path(dep) for dep in filled["deps"]]}
+    return stages
+
+
+def _path(dep: str | Mapping[str, Any]) -> str:
+    return dep if isinstance(dep, str) else str(next(iter(dep)))
+
+
+def lock_entries(root: Path, category: str) -> dict[str, Any]:
+    """dvc.lock's entries of this category's stages and of `teacher`, by stage."""
+    try:
+        locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Error(f"{root.resolve()} has no dvc.lock; run `dvc repro` first") from None
+    stages = (locked or {}).get("stages") or {}
+    return {name: stages[name] for name in sorted(stages) if name == "teacher" or name.endswith(f"@{category}")}
+
+
+def lock_hash(entries: Mapping[str, Any]) -> str:
+    """SHA-256 over what entered these stages from outside them: data, parameters, code, commands.
+
+    What one stage hands to the next is left out: two trainings of the same on a GPU need not agree in every bit.
+    """
+    made = {out["path"] for entry in entries.values() for out in entry.get("outs", ())}
+    inputs = {
+        name: {
+            "cmd": entry.get("cmd"),
+            "params": entry.get("params"),
+            "deps": [dep for dep in entry.get("deps", ()) if dep["path"] not in made],
+        }
+        for name, entry in entries.items()
+    }
+    return _sha256(inputs)
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,199 @@
+"""What a dataset is held to: each expectation with its severity and its words for people."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+from great_expectations.expectations.core.expect_column_unique_value_count_to_be_between import (
+    ExpectColumnUniqueValueCountToBeBetween,
+)
+from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
+from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
+from great_expectations.expectations.core.expect_column_values_to_be_null import ExpectColumnValuesToBeNull
+from great_expectations.expectations.core.expect_column_values_to_not_be_in_set import ExpectColumnValuesToNotBeInSet
+from great_expectations.expectations.core.expect_table_row_count_to_be_between import ExpectTableRowCountToBeBetween
+from great_expectations.expectations.row_conditions import Column, Condition
+
+from destseg.dataset.images import MAX_PIXELS
+from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
+from destseg.dataset.manifest import MASK_SUFFIX, MODES
+from destseg.dataset.splits import SplitSettings
+from destseg.validation.mask_expectations import mask_rules
+from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, rule, size
+from destseg.validation.settings import ValidationSettings
+from destseg.validation.verdict import Severity, counted
+
+_TEST = IMAGE & (Column("split") == "test")
+
+
+def rules(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
+    """Every rule, in the order in which the page lists them."""
+    return [*_files(settings), *_images(settings), *mask_rules(settings), *_amounts(settings, split)]
+
+
+def _files(settings: ValidationSettings) -> list[Rule]:
+    formats = list(settings.formats)
+    return [
+        rule(
+            "layout",
+            "error",
+            "Every file lies where MVTec's layout has it.",
+            ExpectColumnValuesToNotBeInSet,
+            _misplaced,
+            column="role",
+            value_set=["stranger"],
+        ),
+        rule(
+            "decodable",
+            "error",
+            f"Every image and mask can be decoded and has at most {MAX_PIXELS:,} pixels.",
+            ExpectColumnValuesToBeNull,
+            lambda f: str(f["error"]),
+            column="error",
+        ),
+        rule(
+            "format",
+            "error",
+            f"Every image is {_listed(formats)}.",
+            ExpectColumnValuesToBeInSet,
+            lambda f: f"is {f['format']}, expected {_listed(formats)} (validation.formats)",
+            where=IMAGE,
+            column="format",
+            value_set=formats,
+        ),
+        rule(
+            "suffix",
+            "warning",
+            "The end of a file's name says what its content is.",
+            ExpectColumnValuesToBeInSet,
+            lambda f: f"holds {f['format']}, which its name does not say; rename it",
+            column="suffix_is_format",
+            value_set=[True],
+        ),
+        rule(
+            "duplicate",
+            "error",
+            "No image is there twice, neither within train and test nor across them.",
+            ExpectColumnValuesToBeNull,
+            lambda f: f"has the same bytes as {f['duplicate_of']}; remove one of them",
+            where=IMAGE,
+            column="duplicate_of",
+        ),
+    ]
+
+
+def _images(settings: ValidationSettings) -> list[Rule]:
+    return [
+        rule(
+            "mode",
+            "error",
+            "Every image is grey or RGB, without transparency and not CMYK.",
+            ExpectColumnValuesToBeInSet,
+            lambda f: f"has colour mode {f['mode']}, expected grey or RGB without transparency",
+            where=IMAGE,
+            column="mode",
+            value_set=list(MODES),
+        ),
+        rule(
+            "size",
+            "error",
+            f"Every image is at least {settings.min_side} pixels wide and high.",
+            ExpectColumnValuesToBeBetween,
+            lambda f: f"is {size(f)} pixels, expected at least {settings.min_side} each way (validation.min_side)",
+            where=IMAGE,
+            column="short_side",
+            min_value=settings.min_side,
+        ),
+        rule(
+            "size-limit",
+            "error",
+            f"No image is wider or higher than {settings.max_side} pixels.",
+            ExpectColumnValuesToBeBetween,
+            lambda f: f"is {size(f)} pixels, expected at most {settings.max_side} each way (validation.max_side)",
+            where=IMAGE,
+            column="long_side",
+            max_value=settings.max_side,
+        ),
+        rule(
+            "blank",
+            "error",
+            f"No image is blank: its grey values have a standard deviation of {settings.blank_std:g} and more.",
+            ExpectColumnValuesToBeBetween,
+            lambda f: f"is blank: all pixels near {f['mean']:.0f} (standard deviation {f['std']:.2f})",
+            where=IMAGE,
+            column="std",
+            min_value=settings.blank_std,
+        ),
+        rule(
+            "saturated",
+            "warning",
+            f"No image has more than {settings.saturated_share:.0%} of its pixels at 255.",
+            ExpectColumnValuesToBeBetween,
+            lambda f: f"is overexposed: {f['saturated']:.0%} of its pixels are at 255",
+            where=IMAGE,
+            column="saturated",
+            max_value=settings.saturated_share,
+        ),
+        rule(
+            "one-colour",
+            "warning",
+            "All images are grey, or all are RGB.",
+            ExpectColumnUniqueValueCountToBeBetween,
+            _mixed,
+            where=IMAGE,
+            column="colour",
+            max_value=1,
+        ),
+    ]
+
+
+def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
+    def enough(name: str, severity: Severity, where: Condition, least: int, noun: str, place: str, advice: str) -> Rule:
+        def finding(facts: Facts) -> str:
+            return f"{counted(facts['observed'], noun)} {place}, expected at least {least}; {advice}"
+
+        sentence = f"There {'is' if least == 1 else 'are'} at least {counted(least, noun)} {place}."
+        expectation = ExpectTableRowCountToBeBetween
+        return rule(name, severity, sentence, expectation, finding, where=where, min_value=least)
+
+    part = Column("part")
+    add = "add photographs of good parts to train/good"
+    share = "add photographs of good parts or change split.calibration_share"
+    known = [
+        enough("normals", "error", part.is_not_null(), settings.min_normals, "usable image", "in train/good", add),
+        enough("training", "error", part == "training", 2, "normal image", "for training", share),
+    ]
+    if split.calibration_share > 0:
+        known.append(enough("calibration", "error", part == "calibration", 1, "normal image", "for calibration", share))
+    no_truth = "until there is one, the model is evaluated on synthetic defects only"
+    no_good = "the scores of good parts are measured on none"
+    return [
+        *known,
+        enough("defects", "warning", DEFECT, 1, "defect image", "in test", no_truth),
+        enough("test-normals", "warning", _TEST & (Column("kind") == GOOD), 1, "image", "in test/good", no_good),
+    ]
+
+
+def _misplaced(facts: Facts) -> str:
+    """What is wrong with the place or name of a file."""
+    split, kind, path = facts["split"], facts["kind"], PurePosixPath(facts["path"])
+    if split == "train" and kind not in ("", GOOD):
+        return "train/ holds good parts only; move images of defects to test/<kind>"
+    if split == "ground_truth" and len(path.parts) == 3:
+        return f"is no mask; masks are called <name of the image>{MASK_SUFFIX}"
+    if split in ("train", "test") and len(path.parts) == 3 and path.suffix.lower() not in IMAGE_SUFFIXES:
+        return f"is no image; expected {_listed(sorted(IMAGE_SUFFIXES))}"
+    return "has no place in MVTec's layout: train/good/*, test/<kind>/*, ground_truth/<kind>/*_mask.png"
+
+
+def _mixed(facts: Facts) -> str:
+    """The groups of colour modes, the smaller one with an example."""
+    files = [f for f in facts["files"] if f["colour"] in ("grey", "RGB")]
+    groups = Counter(f["colour"] for f in files).most_common()
+    example = next(f["path"] for f in files if f["colour"] == groups[-1][0])
+    return (
+        "images of two colour modes: " + " and ".join(f"{n} {colour}" for colour, n in groups) + f" (such as {example})"
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

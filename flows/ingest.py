@@ -1,0 +1,60 @@
+"""Flow `ingest`: what waits in the inbox becomes a new dataset version, and an event that retraining waits for."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+
+from destseg.storage import versions
+from flows.commands import PERSISTENT, destseg
+from flows.script import run_here
+from flows.workspace import workspace
+
+VERSION_CREATED = "destseg.dataset.version-created"
+BATCH_SECONDS = 4 * 3600
+
+
+@flow(flow_run_name="ingest-{category}")
+def ingest(category: str) -> dict[str, Any]:
+    """One batch from the inbox: checked, made a version, pushed, announced. Returns what became of it."""
+    with workspace(f"ingest-{category}") as root:
+        batch = take_batch(root, category)
+        version = versions.dataset_version(root, category)
+    publish_counts(category, batch)
+    # Duplicates may be what a run left in the inbox that died after its push and before the next line. Announcing its
+    # version again costs nothing: a retraining that was done before ends at once.
+    if batch["accepted"] or batch["duplicates"]:
+        announce(category, version, batch["accepted"])
+    return batch
+
+
+@task(**PERSISTENT, task_run_name="take-batch-{category}")
+def take_batch(root: Path, category: str) -> dict[str, Any]:
+    """Checks the photographs, adds and pushes the good ones, puts the others in quarantine: `destseg ingest`."""
+    return destseg(root, "ingest", category, timeout=BATCH_SECONDS)
+
+
+@task(task_run_name="publish-counts-{category}")
+def publish_counts(category: str, batch: dict[str, Any]) -> None:
+    """The batch as a table on the flow run's page."""
+    rows = [f"| {name} | {batch[name]} |" for name in ("accepted", "rejected", "duplicates", "waiting")]
+    reasons = [f"- `{key}`: {reason}" for key, reason in sorted(batch["reasons"].items())]
+    version = batch["dataset_version"] or "no new one"
+    lines = [f"**{category}**, dataset version: `{version}`", "", "| photographs | |", "|---|---|", *rows, "", *reasons]
+    create_markdown_artifact(key=f"batch-{category.replace('_', '-')}", markdown="\n".join(lines))
+
+
+@task(task_run_name="announce-{category}")
+def announce(category: str, version: str, accepted: int) -> None:
+    """Emits the event that the deployment `retrain` is triggered by."""
+    emit_event(
+        event=VERSION_CREATED,
+        resource={"prefect.resource.id": f"destseg.dataset.{category}", "prefect.resource.name": category},
+        payload={"category": category, "dataset_version": version, "accepted": accepted},
+    )
+
+
+if __name__ == "__main__":
+    run_here(ingest)

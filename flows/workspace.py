@@ -1,0 +1,102 @@
+"""A clone of the repository for one flow run, on the shared DVC cache, gone when the run ends."""
+
+import fcntl
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from destseg.files import remove
+from destseg.settings import read_environment
+from destseg.storage import versions
+from destseg.storage.process import ProcessError
+from flows.commands import may_pass
+
+log = logging.getLogger(__name__)
+CLONE_SECONDS = 600
+PAUSES = (5, 30, 120)  # seconds before each further attempt to clone from a server that did not answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceSettings:
+    """Read from DESTSEG_ORIGIN, DESTSEG_BRANCH, DESTSEG_WORKSPACES and DESTSEG_CACHE."""
+
+    origin: str
+    """Address of the git repository."""
+    branch: str = "main"
+    """What is cloned, and what ingest pushes to."""
+    workspaces: Path = Path(tempfile.gettempdir()) / "destseg-workspaces"
+    """Folder of the clones."""
+    cache: Path = Path.home() / ".cache" / "destseg"
+    """DVC's cache is its folder `dvc`; put it where the machine's workers share it."""
+
+
+@contextmanager
+def workspace(name: str) -> Iterator[Path]:
+    """A fresh clone below $DESTSEG_WORKSPACES, called `name` and an id; what dead runs left there is removed first."""
+    settings = read_environment(WorkspaceSettings)
+    settings.workspaces.mkdir(parents=True, exist_ok=True)
+    sweep(settings.workspaces)
+    folder = settings.workspaces / f"{name}-{uuid.uuid4().hex[:8]}"
+    with _held(folder):
+        try:
+            _clone(settings, folder)
+            versions.use_cache(folder, settings.cache / "dvc")
+            yield folder
+        finally:
+            remove(folder)
+
+
+def sweep(workspaces: Path) -> None:
+    """Removes the clones whose runs are dead: a lock ends with its run, also on another machine that shares the
+    folder, where a process id would say nothing."""
+    for lock in workspaces.glob("*.lock"):
+        with lock.open() as file:
+            if _taken(file):
+                log.info("removing %s, which a dead run left", lock.with_suffix(""))
+                remove(lock.with_suffix(""))
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds <folder>.lock for as long as the run lives."""
+    path = folder.with_name(f"{folder.name}.lock")
+    while True:
+        with path.open("w") as file:
+            # A sweep that came between the two calls has removed the file that is now locked.
+            if not _taken(file) or not path.exists():
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _clone(settings: WorkspaceSettings, folder: Path) -> None:
+    command = ["clone", "--quiet", "--branch", settings.branch, settings.origin, folder.name]
+    for pause in (*PAUSES, None):
+        try:
+            versions.git(settings.workspaces, *command, timeout=CLONE_SECONDS)
+        except ProcessError as error:
+            if pause is None or not may_pass(error):
+                raise
+            log.warning("cloning %s again in %d s: %s", settings.origin, pause, error)
+            remove(folder)
+            time.sleep(pause)
+        else:
+            return

@@ -1,0 +1,144 @@
+"""What the tests share: a real S3 server on disk and a git origin whose DVC remote lies on it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+
+# Loaded before any heavy library: one thread per test process, so that parallel tests don't fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+PARAMS = """\
+# Parameters of the tests.
+seed: 0
+image:
+  size: 64
+  bit_depth: 8
+student:
+  steps: 10
+ingest:
+  min_batch: 1
+promotion: {}
+categories: {}  # name: its overrides
+"""
+DVC_CONFIG = """\
+[core]
+    remote = storage
+    analytics = false
+    check_update = false
+['remote "storage"']
+    url = s3://{bucket}/dvc
+"""
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real S3 server (rclone on disk) that the environment names, as a worker's does."""
+    folder = tmp_path_factory.mktemp("s3")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{address}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(tmp_path_factory.mktemp("dvc-site")),
+        "DO_NOT_TRACK": "true",
+    }
+    command = [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key"]
+    command += ["test,test-secret", "--dir-cache-time", "1s", "--config", os.devnull, folder]
+    with (folder.parent / "rclone.log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _wait_for(address, process, Path(log.name))
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"no S3 server on {address} after 20 s: {log.read_text()}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A bare git repository with a minimal project in it, and the bucket that its DVC remote lies in."""
+
+    path: Path
+    bucket: str
+
+    def clone(self, into: Path) -> Path:
+        """A clean clone with an empty DVC cache, as a flow run on a fresh machine has one."""
+        _git(into.parent, "clone", "--quiet", str(self.path), str(into))
+        return into
+
+
+def make_bucket(server: str) -> str:
+    """Name of a new, empty bucket."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=server).create_bucket(Bucket=name)
+    return name
+
+
+def make_origin(folder: Path, bucket: str) -> Origin:
+    """A project with no dataset yet: params.yaml and DVC's configuration, on branch main."""
+    bare, seed = folder / "origin.git", folder / "seed"
+    _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    _git(folder, "init", "--quiet", "--initial-branch=main", str(seed))
+    (seed / ".dvc").mkdir()
+    (seed / ".dvc/config").write_text(DVC_CONFIG.format(bucket=bucket))
+    (seed / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (seed / "params.yaml").write_text(PARAMS)
+    _git(seed, "add", ".")
+    _git(seed, "commit", "--quiet", "-m", "A project without data")
+    _git(seed, "push", "--quiet", str(bare), "main")
+    return Origin(path=bare, bucket=bucket)
+
+
+def _git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", *arguments]
+    subprocess.run(command, cwd=root, check=True)
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a new, empty bucket, which DESTSEG_BUCKET names too."""
+    name = make_bucket(s3_server)
+    monkeypatch.setenv("DESTSEG_BUCKET", name)
+    return name
+
+
+@pytest.fixture
+def origin(tmp_path: Path, bucket: str) -> Origin:
+    """A project of this test's own, without data."""
+    return make_origin(tmp_path, bucket)
+
+
+@pytest.fixture(scope="module")
+def shared_origin(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Origin:
+    """A project that the tests of one file share, because its first dataset version takes seconds to make."""
+    return make_origin(tmp_path_factory.mktemp("shared"), make_bucket(s3_server))

@@ -1,0 +1,165 @@
+"""A folder becomes a dataset: checked as a whole, copied, tracked, entered; with a real DVC and no remote."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from destseg import Error
+from destseg.ingest import add as room
+from destseg.ingest.add import add, list_datasets
+from destseg.storage import versions
+
+PARAMS = """\
+# All settings.
+seed: 0  # the one seed
+image: {size: 64}
+
+categories: {}  # name: its overrides
+
+student:
+  lr: 1e-3  # section 4
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A git and DVC repository with params.yaml and no category."""
+    root = tmp_path / "project"
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc/config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    versions.git(root, "init", "--quiet")
+    versions.use_cache(root, tmp_path / "cache")
+    (root / "params.yaml").write_text(PARAMS)
+    return root
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three normal images, one to test with, and one defect with its mask."""
+    folder = tmp_path / "photographs"
+    for index, name in enumerate(["train/good/a", "train/good/b", "train/good/c", "test/good/d", "test/scratch/e"]):
+        picture(folder / f"{name}.png", seed=index)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:20, 10:20] = 255
+    save(folder / "ground_truth/scratch/e_mask.png", mask)
+    return folder
+
+
+def picture(path: Path, seed: int, side: int = 64) -> None:
+    save(path, np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def save(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def test_a_folder_becomes_a_dataset(root: Path, source: Path) -> None:
+    (source / "license.txt").write_text("as MVTec has it")
+    found = add("washer", source, root)
+    assert (found.normals, found.defects) == (4, 1)
+    assert found.version == versions.dataset_version(root, "washer")
+    assert "git add params.yaml data/mvtec" in found.next_step
+    assert "dvc remote add" in found.next_step
+    copied = {path.relative_to(root / "data/mvtec/washer").as_posix() for path in images(root / "data/mvtec/washer")}
+    assert copied == {path.relative_to(source).as_posix() for path in images(source)}
+    assert set(versions.listing(root, "washer")) == copied
+    row = list_datasets(root)[0]
+    assert (row.category, row.version, row.normals, row.defects, row.state) == ("washer", found.version, 4, 1, "ready")
+
+    before = (root / "params.yaml").read_text()
+    assert add("washer", source, root) == found  # again
+    assert (root / "params.yaml").read_text() == before
+
+    picture(source / "train/good/z.png", seed=9)
+    with pytest.raises(Error, match="there already, with other images"):
+        add("washer", source, root)
+    assert versions.dataset_version(root, "washer") == found.version
+
+    shutil.rmtree(root / "data/mvtec/washer")
+    assert list_datasets(root)[0].state == "not pulled: dvc pull data/mvtec/washer.dvc"
+
+
+def images(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.png") if path.is_file()]
+
+
+def test_params_keep_their_comments(root: Path) -> None:
+    room._enter("washer", root / "params.yaml")
+    room._enter("fabric", root / "params.yaml")
+    text = (root / "params.yaml").read_text()
+    for line in ["# All settings.", "seed: 0  # the one seed", "image: {size: 64}", "  lr: 1e-3  # section 4"]:
+        assert line in text.splitlines()
+    assert "# name: its overrides" in text
+    empty = {section: {} for section in room.SECTIONS}
+    assert yaml.safe_load(text)["categories"] == {"washer": empty, "fabric": empty}
+    assert "\n  washer:\n    image: {}\n" in text
+
+
+def test_overrides_that_are_there_stay(root: Path) -> None:
+    (root / "params.yaml").write_text("categories:\n  washer:\n    student: {steps: 5}  # quick\n")
+    room._enter("washer", root / "params.yaml")
+    assert "student: {steps: 5}  # quick" in (root / "params.yaml").read_text()
+    assert set(yaml.safe_load((root / "params.yaml").read_text())["categories"]["washer"]) == set(room.SECTIONS)
+
+
+def test_all_mistakes_are_reported_at_once(root: Path, source: Path) -> None:
+    (source / "ground_truth/scratch/e_mask.png").unlink()
+    save(source / "ground_truth/scratch/f_mask.png", np.zeros((64, 64), np.uint8))
+    picture(source / "train/scratch/g.png", seed=10)
+    (source / "train/good/notes.txt").write_text("")
+    (source / "train/good/h.png").write_bytes(b"no image")
+    picture(source / "test/dent/i.png", seed=11)
+    save(source / "ground_truth/dent/i_mask.png", np.full((32, 32), 255, np.uint8))
+    picture(source / "test/dent/i.jpg", seed=11)
+    picture(source / "test/deep/er/j.png", seed=12)
+    with pytest.raises(Error) as caught:
+        add("washer", source, root)
+    for mistake in [
+        "test/scratch/e.png: its mask ground_truth/scratch/e_mask.png does not exist",
+        "ground_truth/scratch/f_mask.png: no image in test belongs to this mask",
+        "ground_truth/scratch/f_mask.png: the mask marks nothing",
+        "train/scratch/g.png: only train/good trains; defects belong in test/scratch",
+        "train/good/notes.txt: expected an image",
+        "train/good/h.png: cannot be decoded",
+        "ground_truth/dent/i_mask.png: has 32x32 pixels, its image 64x64",
+        "test/dent/i.*: 2 images share this name",
+        "test/deep/er/j.png: expected test/<kind>/<file>",
+    ]:
+        assert mistake in str(caught.value)
+    assert not (root / "data").exists()
+    assert (root / "params.yaml").read_text() == PARAMS
+
+
+@pytest.mark.parametrize("missing", ["train", "."])
+def test_a_folder_without_normal_images_is_refused(root: Path, source: Path, missing: str) -> None:
+    shutil.rmtree(source / missing)
+    with pytest.raises(Error, match="train/good"):
+        add("washer", source, root)
+
+
+def test_a_name_that_can_be_no_folder_is_refused(root: Path, source: Path) -> None:
+    with pytest.raises(Error, match="category"):
+        add("../washer", source, root)
+
+
+def test_a_place_that_is_no_repository_is_refused(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(Error, match="no DVC repository"):
+        add("washer", source, tmp_path)
+
+
+def test_what_a_killed_copy_left_is_cleared(root: Path, source: Path) -> None:
+    picture(root / "data/mvtec/.washer-abc/washer/train/good/a.png", seed=0)
+    room._refuse_other("washer", root, source, [])
+    assert not list((root / "data/mvtec").iterdir())
+
+
+def test_a_category_without_its_dataset_is_listed(root: Path) -> None:
+    room._enter("washer", root / "params.yaml")
+    (row,) = list_datasets(root)
+    assert (row.version, row.normals, row.state) == (None, None, "no dataset: destseg dataset add washer --from DIR")

@@ -1,0 +1,63 @@
+"""Which bytes are a usable photograph, and what the person who took it is told."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from destseg.ingest.inbox import unusable
+
+
+def encoded(image: Image.Image, format: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format)
+    return stream.getvalue()
+
+
+def photograph(mode: str = "RGB", size: tuple[int, int] = (48, 40)) -> Image.Image:
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("BMP", ".bmp"), ("TIFF", ".tif"), ("WEBP", ".webp")]
+)
+def test_photographs_of_every_format_are_usable(format: str, suffix: str) -> None:
+    assert unusable(encoded(photograph(), format), suffix) is None
+
+
+def test_grey_photographs_are_usable() -> None:
+    assert unusable(encoded(photograph("L")), ".png") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "words"),
+    [
+        (b"", "", "empty"),
+        (b"%PDF-1.7 report", "", "no image; expected one of PNG, JPEG"),
+        (encoded(photograph())[:-200], ".png", "cannot be decoded"),
+        (encoded(photograph("RGBA")), ".png", "RGBA, expected grey or RGB without transparency"),
+        (encoded(photograph("CMYK"), "TIFF"), ".tif", "CMYK"),
+        (encoded(Image.new("RGB", (64, 64))), ".png", "is black; look at the light"),
+        (encoded(Image.new("RGB", (64, 64), "white")), ".png", "overexposed"),
+        (encoded(Image.new("L", (64, 64), 120)), ".png", r"one grey \(about 120\)"),
+    ],
+)
+def test_what_cannot_be_used_is_explained(content: bytes, suffix: str, words: str) -> None:
+    reason = unusable(content, suffix)
+    assert reason is not None
+    assert re.search(words, reason), reason
+
+
+def test_a_dark_photograph_that_shows_something_is_usable() -> None:
+    values = np.random.default_rng(1).integers(0, 25, (64, 64), dtype=np.uint8)
+    assert unusable(encoded(Image.fromarray(values)), ".png") is None
+
+
+def test_deep_photographs_need_their_declared_bit_depth() -> None:
+    values = np.random.default_rng(2).integers(0, 4096, (32, 32)).astype(np.uint16)
+    content = encoded(Image.fromarray(values))
+    assert unusable(content, ".png", bit_depth=12) is None
+    assert "bit_depth" in (unusable(content, ".png", bit_depth=8) or "")

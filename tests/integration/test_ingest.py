@@ -1,0 +1,238 @@
+"""From photographs in the inbox to a pushed dataset version, on a real S3 server, git and DVC; killed and raced too."""
+
+import hashlib
+import io
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from destseg import Error
+from destseg.ingest import provenance
+from destseg.ingest.add import add
+from destseg.ingest.batch import BatchResult, IngestSettings, ingest
+from destseg.storage import s3, versions
+
+SEEDS = itertools.count()
+
+
+def photograph(mode: str = "RGB", format: str = "PNG") -> bytes:
+    """A photograph that no other call gives."""
+    values = np.random.default_rng(next(SEEDS)).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(values).convert(mode).save(stream, format)
+    return stream.getvalue()
+
+
+def black() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class Line:
+    """A production line with a project: its first dataset version is pushed, its inbox empty."""
+
+    def __init__(self, origin: Any, folder: Path) -> None:
+        self.origin, self.folder, self.bucket = origin, folder, origin.bucket
+        self.clones = 0
+
+    def clone(self) -> Path:
+        self.clones += 1
+        return Path(self.origin.clone(self.folder / f"clone-{self.clones}"))
+
+    def send(self, photographs: dict[str, bytes]) -> None:
+        for name, content in photographs.items():
+            s3.upload(self.bucket, f"inbox/washer/{name}", content)
+
+    def ingest(self, root: Path | None = None, **settings: Any) -> BatchResult:
+        return ingest("washer", root=root or self.clone(), bucket=self.bucket, settings=IngestSettings(**settings))
+
+    def keys(self, prefix: str) -> list[str]:
+        return [item.key.removeprefix(prefix) for item in s3.list_objects(self.bucket, prefix)]
+
+    def quarantined(self, stem: str) -> int:
+        """How many photographs of this name are in quarantine, each with its reason."""
+        found = [key for key in self.keys("quarantine/washer/") if f"/{stem}-" in key]
+        photographs = [key for key in found if not key.endswith(".json")]
+        assert sorted(found) == sorted(photographs + [f"{key}.json" for key in photographs])
+        return len(photographs)
+
+    def version(self) -> str:
+        """What origin has."""
+        return versions.dataset_version(self.clone(), "washer")
+
+    def version_with(self, files: dict[str, str], photographs: list[bytes]) -> str:
+        """The hash that DVC gives the dataset of `files` (name: MD5) and these PNG photographs."""
+        new = {f"train/good/{hashlib.sha256(one).hexdigest()[:16]}.png": hashlib.md5(one) for one in photographs}
+        files = files | {name: digest.hexdigest() for name, digest in new.items()}
+        rows = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+        return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
+
+    def killed(self, hook: Path) -> None:
+        """An ingest that git's hook kills -9 as soon as it runs; then the hook is taken away."""
+        root, note = self.clone(), self.folder / "pid"
+        target = root / ".git/hooks/pre-push" if hook.name == "pre-push" else hook
+        executable(target, f"#!/bin/sh\nkill -9 $(cat {note})\nsleep 10\n")
+        code = (
+            f"import os, pathlib\n"
+            f"from destseg.ingest.batch import IngestSettings, ingest\n"
+            f"pathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+            f"ingest('washer', root=pathlib.Path({str(root)!r}), bucket={self.bucket!r}, settings=IngestSettings())\n"
+        )
+        assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == -signal.SIGKILL
+        target.unlink()
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def plant(shared_origin: Any, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """The first version, by `add`: four normal images and one to test with."""
+    line = Line(shared_origin, tmp_path_factory.mktemp("plant"))
+    source, root = line.folder / "source", line.clone()
+    for name in ["train/good/a", "train/good/b", "train/good/c", "train/good/d", "test/good/e"]:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / f"{name}.png").write_bytes(photograph())
+    added = add("washer", source, root)
+    assert "git add" in added.next_step
+    assert "dvc push" in added.next_step
+    versions.commit(root, [Path("params.yaml"), Path("data")], "Add washer")
+    versions.dvc(root, "push")
+    assert versions.push(root)
+    return line
+
+
+@pytest.fixture
+def line(plant: Line) -> Iterator[Line]:
+    """The plant, with an inbox that is empty before and after."""
+    assert not plant.keys("inbox/")
+    yield plant
+    for item in s3.list_objects(plant.bucket, "inbox/"):
+        s3.delete_if_unchanged(plant.bucket, item.key, item.etag)
+
+
+def test_an_empty_inbox_takes_no_time(line: Line) -> None:
+    root, begun = line.clone(), time.monotonic()
+    assert line.ingest(root) == BatchResult(category="washer")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_batch_becomes_the_next_version(line: Line) -> None:
+    before = line.version()
+    old = (line.folder / "source/train/good/a.png").read_bytes()
+    good, jpeg, twice = photograph(), photograph("L", "JPEG"), photograph()
+    line.send({"1.png": good, "cam2/2.png": jpeg, "3.png": twice, "4.png": twice, "5.png": old})
+    line.send({"broken.png": photograph()[:-99], "black.png": black(), "alpha.png": photograph("RGBA")})
+    root = line.clone()
+    result = line.ingest(root)
+
+    assert (result.accepted, result.rejected, result.duplicates, result.waiting) == (3, 3, 2, 0)
+    assert "black" in result.reasons["inbox/washer/black.png"]
+    assert result.dataset_version == line.version() != before
+    assert not line.keys("inbox/")
+
+    changed = versions.git(root, "show", "--name-only", "--format=%s", result.commit or "").split("\n")
+    assert changed[0] == "washer: 3 new photographs"
+    assert set(filter(None, changed[1:])) == {"data/mvtec/washer.dvc", "data/mvtec/washer.provenance.jsonl"}
+    assert versions.is_clean(root)
+    assert not (root / "data/mvtec/washer").exists()  # not pulled before, not pulled after
+
+    records = provenance.read(root, "washer")
+    assert [record["keys"] for record in records if len(record["keys"]) > 1] == [
+        ["inbox/washer/3.png", "inbox/washer/4.png"]
+    ]
+    versions.dvc(root, "pull", "data/mvtec/washer.dvc")
+    names = {content: f"train/good/{hashlib.sha256(content).hexdigest()[:16]}" for content in (good, twice, jpeg)}
+    for content, suffix in [(good, ".png"), (twice, ".png"), (jpeg, ".jpg")]:
+        assert (root / "data/mvtec/washer" / (names[content] + suffix)).read_bytes() == content
+    assert len(list((root / "data/mvtec/washer").rglob("*.*"))) == 8
+
+    quarantined = line.keys("quarantine/washer/")
+    assert len(quarantined) == 6
+    (about,) = [key for key in quarantined if "/black-" in key and key.endswith(".json")]
+    read = json.loads(s3.download(line.bucket, f"quarantine/washer/{about}", 10_000)[0])
+    assert read["key"] == "inbox/washer/black.png"
+    assert "black" in read["reason"]
+    assert s3.download(line.bucket, f"quarantine/washer/{about.removesuffix('.json')}", 10_000)[0] == black()
+
+
+def test_few_photographs_wait_for_more_and_large_ones_do_not_come_in(line: Line) -> None:
+    before = line.version()
+    line.send({"1.png": photograph(), "2.png": photograph(), "large.bmp": photograph("RGB", "BMP") + bytes(100_000)})
+    result = line.ingest(min_batch=3, max_bytes=50_000)
+    assert (result.accepted, result.rejected, result.waiting) == (0, 1, 2)
+    assert "expected at most 50,000 (ingest.max_bytes)" in result.reasons["inbox/washer/large.bmp"]
+    assert result.dataset_version is None
+    assert result.commit is None
+    assert line.version() == before
+    assert line.keys("inbox/washer/") == ["1.png", "2.png"]
+
+
+def test_a_batch_that_is_mostly_unusable_stops_and_leaves_all_as_it_was(line: Line) -> None:
+    before, quarantined = line.version(), line.keys("quarantine/")
+    line.send({"1.png": photograph(), "2.png": black(), "3.png": b"no image"})
+    with pytest.raises(Error, match=r"2 of 3 photographs .* are unusable .*black.*expected at most 50%"):
+        line.ingest()
+    assert line.keys("inbox/washer/") == ["1.png", "2.png", "3.png"]
+    assert line.keys("quarantine/") == quarantined
+    assert line.version() == before
+
+
+def test_killed_before_and_after_the_push_it_ends_in_the_same_version(line: Line) -> None:
+    root = line.clone()
+    before, files, quarantined = line.version(), versions.listing(root, "washer"), line.quarantined("bad")
+    good, bad = [photograph() for _ in range(3)], photograph()[:-99]
+    line.send({**{f"{index}.png": one for index, one in enumerate(good)}, "bad.png": bad})
+    inbox = line.keys("inbox/")
+
+    line.killed(Path("pre-push"))
+    assert line.version() == before
+    assert line.keys("inbox/") == inbox
+
+    line.killed(line.origin.path / "hooks/post-receive")
+    assert line.version() == line.version_with(files, good)
+    assert line.keys("inbox/") == inbox
+
+    result = line.ingest()
+    assert (result.accepted, result.rejected, result.duplicates) == (0, 1, 3)
+    assert line.version() == line.version_with(files, good)
+    assert not line.keys("inbox/")
+    assert line.quarantined("bad") == quarantined + 1
+
+
+def test_of_two_at_once_the_slower_does_it_again_on_top_of_the_faster(line: Line) -> None:
+    slow, fast = line.clone(), line.clone()
+    files, quarantined = versions.listing(slow, "washer"), line.quarantined("bad")
+    early, late = photograph(), photograph()
+    line.send({"early.png": early, "bad.png": b"no image"})
+    # While the slow one pushes, another photograph comes and the fast one takes the whole batch.
+    (line.folder / "late.png").write_bytes(late)
+    code = (
+        f"import pathlib; from destseg.ingest.batch import IngestSettings, ingest; from destseg.storage import s3;"
+        f"late = pathlib.Path({str(line.folder / 'late.png')!r}).read_bytes();"
+        f"s3.upload({line.bucket!r}, 'inbox/washer/late.png', late);"
+        f"ingest('washer', root=pathlib.Path({str(fast)!r}), bucket={line.bucket!r}, settings=IngestSettings())"
+    )
+    hook = slow / ".git/hooks/pre-push"
+    executable(hook, f'#!/bin/sh\nunset GIT_DIR\nrm "$0"\nexec {sys.executable} -c "{code}"\n')
+    result = line.ingest(slow)
+    assert not hook.exists()
+    assert line.version() == line.version_with(files, [early, late])
+    assert (result.accepted, result.rejected, result.duplicates) == (0, 0, 0)  # the fast one had taken everything
+    assert versions.head(slow) == versions.head(fast)
+    assert not line.keys("inbox/")
+    assert line.quarantined("bad") == quarantined + 1

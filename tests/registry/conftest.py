@@ -1,0 +1,100 @@
+"""A real MLflow store in a SQLite file, and a repository with results such as the pipeline leaves them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from destseg import __version__
+from destseg.files import sha256
+from destseg.registry.evidence import Lineage, resolved_params
+
+CATEGORY = "washer"
+PARAMS = """
+seed: 3
+student: {steps: 1200, lr: 0.4}
+segmentation: {width: 256, steps: 3}
+promotion: {min_image_auroc: 0.9}
+categories:
+  washer: {student: {steps: 2400}, image: {}}
+  fabric: {}
+"""
+
+
+@pytest.fixture(scope="session")
+def store_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the session: creating MLflow's tables takes seconds."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def store(store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment of a process that uses the session's store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_dir}/mlflow.db")
+    monkeypatch.setenv("DESTSEG_CACHE", str(store_dir / "cache"))
+    monkeypatch.delenv("DESTSEG_ARTIFACTS", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    return store_dir
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes params.yaml and build/<category>/ and returns the repository's root."""
+
+    def write(category: str = CATEGORY, *, weights: bytes = b"weights", image_auroc: float = 0.97) -> Path:
+        (tmp_path / "params.yaml").write_text(PARAMS.replace("washer", category), encoding="utf-8")
+        build = tmp_path / "build" / category
+        package = build / "package"
+        for folder in (package / "golden", build / "evaluation/heatmaps"):
+            folder.mkdir(parents=True, exist_ok=True)
+        (package / "model.safetensors").write_bytes(weights)
+        (package / "model.onnx").write_bytes(b"graph of " + weights)
+        differences = {"model.safetensors": 0.0, "model.onnx": 1e-6}
+        (package / "parity.json").write_text(json.dumps({"tolerance": 1e-3, "largest_difference": differences}))
+        (package / "golden/0.png").write_bytes(b"picture")
+        card = {
+            "format": 1,
+            "category": category,
+            "teacher": {"source": "formula", "sha256": "5" * 64},
+            "files": {name: sha256(package / name) for name in ("model.safetensors", "model.onnx")},
+            "destseg": __version__,
+        }
+        (package / "model.json").write_text(json.dumps(card))
+        (build / "metrics.json").write_text(
+            json.dumps({"image_auroc": image_auroc, "pixel_ap": 0.61, "image_count": 40})
+        )
+        (build / "calibration.json").write_text("{}")
+        (build / "evaluation/report.html").write_text("<p>report</p>")
+        (build / "evaluation/heatmaps/0.png").write_bytes(b"heat")
+        steps = range(2400)
+        (build / "student-loss.csv").write_text("step,loss\n" + "".join(f"{s},{1 / (s + 1)}\n" for s in steps))
+        (build / "segmentation-loss.csv").write_text("step,focal,l1\n0,0.5,0.25\n1,0.4,0.2\n")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def lineage() -> Callable[..., Lineage]:
+    """A function that gives the lineage of a training of these results, each `key` standing for another training."""
+
+    def make(root: Path, key: str, *, category: str = CATEGORY, clean: bool = True) -> Lineage:
+        return Lineage(
+            dataset_version="aa" * 16 + ".dir",
+            dataset_url=f"s3://bucket/dvc/files/md5/aa/{'aa' * 15}.dir",
+            commit="c" * 40,
+            clean=clean,
+            training_key=key,
+            lock={f"package@{category}": {"cmd": "python -m destseg package"}},
+            params=resolved_params(category, root),
+            teacher={"source": "formula", "sha256": "5" * 64},
+        )
+
+    return make
+
+
+@pytest.fixture
+def category(request: pytest.FixtureRequest) -> str:
+    """A category of the test's own, since the store is shared."""
+    return request.node.name.replace("test_", "")[:40].lower().rstrip("_")

@@ -1,0 +1,61 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from destseg import Error
+from destseg.registry import addresses
+from destseg.registry.evidence import Lineage
+from destseg.registry.register import submit
+
+
+def test_a_local_folder_or_file_is_its_own_address(tmp_path: Path) -> None:
+    assert addresses.resolve(str(tmp_path)) == tmp_path
+    with pytest.raises(Error, match="does not exist"):
+        addresses.resolve(str(tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("address", ["models:/washer", "models:/m-123", "models:/washer/latest", "runs:/12/model"])
+def test_other_addresses_are_refused(address: str) -> None:
+    with pytest.raises(Error, match="is no model's address"):
+        addresses.resolve(address)
+
+
+def test_a_local_path_costs_no_import_of_mlflow(tmp_path: Path) -> None:
+    code = "import sys; from destseg.registry.addresses import resolve; resolve(sys.argv[1]); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert not {"mlflow", "torch"} & set(loaded.stdout.split())
+
+
+@pytest.mark.usefixtures("store")
+def test_a_version_that_does_not_exist_is_named() -> None:
+    with pytest.raises(Error, match=r"models:/destseg-nothing/7 is not in the registry at sqlite"):
+        addresses.resolve("models:/destseg-nothing/7")
+
+
+def test_a_version_is_downloaded_once_and_repaired_when_spoiled(
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    category: str,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    root = results(category)
+    uri = submit(category, lineage(root, "a", category=category), root=root).model_uri
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "cache"))
+    folder = addresses.resolve(uri)
+    assert folder.parent == tmp_path / "cache/models"
+    assert (folder / "golden/0.png").read_bytes() == b"picture"
+    before = folder.stat().st_ino
+    assert addresses.resolve(uri).stat().st_ino == before
+    (folder / "model.onnx").write_bytes(b"spoiled")
+    assert (addresses.resolve(uri) / "model.onnx").read_bytes() == b"graph of weights"
+    assert list(folder.parent.glob(".download-*")) == []
+    (stored,) = (store / "mlartifacts" / f"destseg-{category}").rglob("package/golden/0.png")
+    stored.unlink()
+    (folder / "model.onnx").write_bytes(b"spoiled")
+    with pytest.raises(Error, match=r"golden/0\.png is missing"):
+        addresses.resolve(uri)

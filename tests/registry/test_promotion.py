@@ -1,0 +1,155 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from destseg import Error
+from destseg.registry.addresses import resolve
+from destseg.registry.connection import candidates, connect, released
+from destseg.registry.evidence import Lineage
+from destseg.registry.history import history
+from destseg.registry.promotion import promote, rollback, settle
+from destseg.registry.register import submit
+from destseg.registry.released import release
+
+Results = Callable[..., Path]
+Make = Callable[..., Lineage]
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def champion(category: str, alias: str = "champion") -> str:
+    return str(connect().get_registered_model(released(category)).aliases.get(alias))
+
+
+@pytest.fixture
+def train(results: Results, lineage: Make, category: str) -> Callable[..., Path]:
+    """A function that registers a training with these weights, and returns the repository's root."""
+
+    def run(key: str, *, clean: bool = True, image_auroc: float = 0.97) -> Path:
+        root = results(category, weights=key.encode(), image_auroc=image_auroc)
+        submit(category, lineage(root, key, category=category, clean=clean), root=root)
+        return root
+
+    return run
+
+
+def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    found = promote(category, why="first model", who="Ada", root=root)
+    assert (found.version, found.candidate, found.replaces, found.created) == (1, 1, None, True)
+    assert {gate.name: gate.passed for gate in found.gates} == {"image_auroc": True, "parity": True, "lineage": True}
+    assert champion(category) == "1"
+
+    client = connect()
+    version, candidate = (
+        client.get_model_version(released(category), "1"),
+        client.get_model_version(candidates(category), "1"),
+    )
+    assert version.source != candidate.source
+    assert version.tags["files"] == candidate.tags["files"]
+    assert json.loads(version.tags["gates"])[0] == {
+        "name": "image_auroc",
+        "measured": "0.9700",
+        "limit": ">= 0.9",
+        "passed": True,
+        "why": "image_auroc is 0.9700, at least 0.9 of params.yaml",
+    }
+    run = client.get_run(version.run_id)
+    assert client.get_experiment(run.info.experiment_id).name == f"destseg-{category}-released"
+    report = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="evaluation/report.html")
+    assert Path(report).read_text() == "<p>report</p>"
+    assert (resolve(f"models:/{released(category)}@champion") / "model.safetensors").read_bytes() == b"a"
+
+
+def test_promoting_the_champion_again_changes_nothing(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    promote(category, why="first", root=root)
+    again = promote(category, why="first", root=root)
+    assert (again.version, again.created) == (1, False)
+    assert len(history(category)) == 1
+
+
+def test_promotions_and_rollbacks_form_a_history(train: Callable[..., Path], category: str) -> None:
+    for key in "ab":
+        root = train(key)
+        promote(category, why=f"because of {key}", who="Ada", root=root)
+    back = rollback(category, why="b misses scratches", who="Grace")
+    assert (back.version, back.candidate, back.replaces) == (3, 1, 2)
+    assert (champion(category), champion(category, "previous")) == ("3", "2")
+    assert (resolve(f"models:/{released(category)}@champion") / "model.safetensors").read_bytes() == b"a"
+    with pytest.raises(Error, match="former champions: 1, 2"):  # there was none before the first
+        rollback(category, why="that one as well")
+    entries = history(category)
+    assert [(entry.version, entry.who, entry.replaces, entry.restores) for entry in entries] == [
+        (1, "Ada", None, None),
+        (2, "Ada", 1, None),
+        (3, "Grace", 2, 1),
+    ]
+    assert entries[0].why == "because of a"
+    assert entries[0].metrics["image_auroc"] == 0.97
+    assert [entry.version for entry in history(category, at=entries[0].when.date())] == [1, 2, 3]
+
+
+def test_a_failed_gate_stops_promotion_unless_it_is_overridden(train: Callable[..., Path], category: str) -> None:
+    root = train("a", clean=False, image_auroc=0.7)
+    with pytest.raises(Error, match=r"fails 2 of 3 gates .*image_auroc is 0\.7000, below 0\.9.*not committed"):
+        promote(category, why="looks fine to me", root=root)
+    assert history(category) == []
+    found = promote(category, why="trial on line 3 only", override=True, root=root)
+    assert [gate.name for gate in found.gates if not gate.passed] == ["image_auroc", "lineage"]
+    assert history(category)[0].overridden
+
+
+def test_spoiled_files_of_a_candidate_are_not_promoted(
+    train: Callable[..., Path], category: str, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = train("a")
+    (stored,) = (store / "mlartifacts" / f"destseg-{category}").rglob("package/model.safetensors")
+    stored.write_bytes(b"z")
+    monkeypatch.setenv("DESTSEG_CACHE", str(store / "another-cache"))
+    with pytest.raises(Error, match=r"model\.safetensors has been changed since it was registered"):
+        promote(category, why="first", override=True, root=root)
+
+
+def test_a_changed_report_is_not_promoted(train: Callable[..., Path], category: str, store: Path) -> None:
+    root = train("a")
+    (report,) = (store / "mlartifacts" / f"destseg-{category}").rglob("report.html")
+    report.write_text("<p>a better report</p>")
+    with pytest.raises(Error, match="the files of its run have SHA-256"):
+        promote(category, why="first", override=True, root=root)
+
+
+def test_of_two_promotions_at_once_one_counts(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    promote(category, why="first", root=root)
+    for key in "bc":
+        train(key)
+    client = connect()
+    late = client.get_model_version(candidates(category), "2")
+    promote(category, why="was faster", root=root)
+    tags = {"candidate_version": "2", "replaces": "1", "who": "Ada", "why": "was slower", "gates": "[]"}
+    release(client, category, late, resolve(f"models:/{candidates(category)}/2"), tags)  # decided when 1 was champion
+    assert [version.tags["why"] for version in settle(client, category)] == ["first", "was faster"]
+    assert champion(category) == "2"
+
+
+def test_an_alias_that_a_kill_left_behind_is_repaired(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    promote(category, why="first", root=root)
+    client = connect()
+    client.delete_registered_model_alias(released(category), "champion")
+    settle(client, category)
+    assert champion(category) == "1"
+
+
+def test_a_reason_is_mandatory(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    with pytest.raises(Error, match="needs a reason"):
+        promote(category, why="  ", root=root)
+
+
+def test_without_a_challenger_the_error_says_so(results: Results, category: str) -> None:
+    with pytest.raises(Error, match=f"models:/destseg-{category}-candidates@challenger is not in the registry"):
+        promote(category, why="first", root=results(category))
