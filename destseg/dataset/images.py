@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from destseg import Error
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 64_000_000
@@ -78,8 +80,10 @@ def load(source: Source, settings: ImageSettings) -> np.ndarray:
     return np.asarray(image.resize((settings.size, settings.size), Image.Resampling.BILINEAR))
 
 
-def load_all(sources: Sequence[Source], settings: ImageSettings) -> Tensor:
+def load_all(sources: Sequence[Source], settings: ImageSettings) -> "Tensor":
     """uint8 [N, 3, size, size] of many files, decoded on all cores (Pillow releases the GIL)."""
+    import torch  # 3 s that validation and ingest, which need no tensors, do without
+
     out = torch.empty((len(sources), 3, settings.size, settings.size), dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
         for index, image in enumerate(pool.map(lambda source: load(source, settings), sources)):

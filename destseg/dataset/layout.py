@@ -59,7 +59,8 @@ def _samples(directory: Path, split: str) -> Iterator[Sample]:
     if not base.is_dir():
         raise Error(f"{base} does not exist; expected MVTec's layout: train/good, test/<kind>, ground_truth/<kind>")
     for path in base.glob("*/*"):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        hidden = path.name.startswith(".") or path.parent.name.startswith(".")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden:
             kind = path.parent.name
             mask = None if kind == GOOD else directory / "ground_truth" / kind / f"{path.stem}_mask.png"
             yield Sample(path=path, split=split, kind=kind, mask=mask)
