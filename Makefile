@@ -1,9 +1,10 @@
 # `make demo` and `make test` each do all of their own setup, in .venv, on a machine with git, make and Python 3.11+.
-# `make test PYTEST="-x tests/flows"` passes arguments to pytest; `make PYTHON=/path/to/python3` names an interpreter.
+# `make test PYTEST="-x tests/flows"` passes other arguments to pytest; `make PYTHON=/path/to/python3` names an interpreter.
 
 UV := 0.13.9
 BIN := .venv/bin
-PYTEST ?=
+# By whole files, as some share servers between their tests.
+PYTEST ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint install lock clean

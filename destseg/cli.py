@@ -52,7 +52,7 @@ def demo() -> None:
     """The main job on this machine: servers, demo datasets, ingest, training, promotion and scoring, in .demo/."""
     from destseg.local.demo import demo
 
-    demo()
+    print(demo())
 
 
 @app.command()

@@ -34,8 +34,8 @@ def package(category: str) -> None:
     golden/ holds images of the model's size with the scores that the network gave them; a file whose scores differ by
     more than TOLERANCE is an Error, and no folder is written.
     """
-    network, teacher = assemble(category)
     image = read_section("image", ImageSettings, category=category)
+    network, teacher = assemble(category)
     text = (build_dir(category) / "calibration.json").read_text(encoding="utf-8")
     calibration = json.loads(text)
     card = ModelCard(

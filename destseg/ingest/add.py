@@ -13,6 +13,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from destseg import Error
+from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
 from destseg.files import remove, replacing, write_text
@@ -23,7 +24,6 @@ from destseg.storage import versions
 logger = logging.getLogger(__name__)
 
 # DVC refuses a stage whose params key is missing, so that each category holds these, empty when it overrides nothing.
-SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,9 @@ class Added:
     defects: int
     next_step: str
 
+    def __str__(self) -> str:
+        return f"{self.category}: {self.normals} normal and {self.defects} defect images. {self.next_step}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRow:
@@ -46,6 +49,12 @@ class DatasetRow:
     normals: int | None
     defects: int | None
     state: str
+
+    def __str__(self) -> str:
+        if self.normals is None:
+            return f"{self.category}: dataset version {self.version}, {self.state}"
+        counts = f"{self.normals} normal and {self.defects} defect images"
+        return f"{self.category}: dataset version {self.version}, {counts}, {self.state}"
 
 
 def add(category: str, source: Path, root: Path = Path()) -> Added:
@@ -66,7 +75,7 @@ def add(category: str, source: Path, root: Path = Path()) -> Added:
             for name in files:
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, fresh / name)
-    versions.dvc(root, "add", "--quiet", target.relative_to(root).as_posix(), log=logger.info)
+    versions.dvc(root, "add", target.relative_to(root).as_posix(), log=logger.info)
     _enter(category, root / PARAMS)
     kinds = Counter(name.split("/")[0] for name in files)
     return Added(

@@ -61,6 +61,12 @@ class BatchResult:
     dataset_version: str | None = None
     commit: str | None = None
 
+    def __str__(self) -> str:
+        counts = f"{self.accepted} accepted, {self.rejected} rejected, {self.duplicates} known, {self.waiting} waiting"
+        version = f"dataset version {self.dataset_version}" if self.dataset_version else "no new dataset version"
+        reasons = [f"  {key}: {reason}" for key, reason in sorted(self.reasons.items())]
+        return "\n".join([f"{self.category}: {counts}; {version}", *reasons])
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Verdicts:
@@ -177,7 +183,7 @@ def _add(category: str, root: Path, accepted: dict[str, list[Photograph]]) -> No
         about = {"etag": first.etag, "modified": first.modified, "size": first.size}
         records.append({"sha256": first.sha256, "name": _name(first), "keys": keys, **about})
     logger.info("%s: adding %d photographs to the dataset", category, len(targets))
-    versions.dvc(root, "add", "--quiet", *sorted(targets), log=logger.info)
+    versions.dvc(root, "add", *sorted(targets), log=logger.info)
     provenance.write(root, category, records)
 
 

@@ -18,6 +18,11 @@ from destseg.storage.process import run
 
 T = TypeVar("T")
 _TIME = re.compile(r"^(\d\d:\d\d:\d\d[.\d]* )+")
+# DVC's advice, Prefect's states, and the sign of life that `progress` gives itself.
+_NOISE = re.compile(
+    r"Finished in state Completed|Beginning flow run|View at http|running for \d+ s$|Use `dvc push`|^To track the|"
+    r"^git add dvc.lock|^To enable auto|^dvc config core|(Generating|Updating) lock file|didn't change, skipping|^$"
+)
 # Only what is said, not by which of Prefect's loggers and when: `progress` has the time.
 _PLAIN = {
     f"PREFECT_LOGGING_FORMATTERS_STANDARD_{name}_FMT": "%(message)s" for name in ("FORMAT", "FLOW_RUN", "TASK_RUN")
@@ -66,7 +71,7 @@ class Crew:
 
         def show(line: str) -> None:
             text = _TIME.sub("", line).strip()
-            if text and not text.startswith(("{", "[")):
+            if text and not text.startswith(("{", "[")) and not _NOISE.search(text):
                 self.progress.say(f"{category}: {text}")
 
         command = [sys.executable, "-m", module, *arguments]

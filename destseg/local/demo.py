@@ -16,7 +16,7 @@ from destseg.files import remove, replacing, write_text
 from destseg.ingest import inbox, provenance
 from destseg.ingest.add import add
 from destseg.local.crew import Crew
-from destseg.local.demo_settings import write_settings
+from destseg.local.demo_settings import DemoSettings, write_settings
 from destseg.local.environment import BUCKET, applied
 from destseg.local.lock import alone
 from destseg.local.progress import Progress
@@ -28,15 +28,15 @@ from destseg.storage import s3, versions
 FOLDER = Path(".demo")
 
 
-def demo(root: Path = Path()) -> Summary:
-    """Does the main job in <root>/.demo, `root` being the project's folder; writes its summary.json and returns it."""
+def demo(root: Path = Path(), *, folder: Path = FOLDER, settings: DemoSettings = DemoSettings()) -> Summary:  # noqa: B008  # frozen
+    """Does the main job of the project `root` in <root>/<folder>; writes summary.json there and returns it."""
     if not (root / "dvc.yaml").is_file():
         raise Error(f"{root.resolve()} has no dvc.yaml; run `destseg demo` in the root of the project's repository")
-    folder = (root / FOLDER).resolve()
-    with alone(folder), Progress() as progress, Servers(folder) as servers:
-        outcomes = Demo(root.resolve(), folder, servers, progress).run()
+    place = (root / folder).resolve()
+    with alone(place), Progress() as progress, Servers(place) as servers:
+        outcomes = Demo(root.resolve(), settings, servers, progress).run()
         summary = Summary(
-            folder=root / FOLDER,
+            folder=root / folder,
             seconds=progress.seconds,
             peak_memory_mb=progress.peak_memory_mb,
             categories=outcomes,
@@ -48,9 +48,10 @@ def demo(root: Path = Path()) -> Summary:
 class Demo:
     """The steps of the main job, in the order in which `run` takes them."""
 
-    def __init__(self, project: Path, folder: Path, servers: Servers, progress: Progress) -> None:
-        self.project, self.folder, self.servers, self.progress = project, folder, servers, progress
-        self.repository = Repository(folder, servers.env)
+    def __init__(self, project: Path, settings: DemoSettings, servers: Servers, progress: Progress) -> None:
+        self.project, self.settings, self.servers, self.progress = project, settings, servers, progress
+        self.folder = servers.folder
+        self.repository = Repository(self.folder, servers.env)
         self.checkout = self.repository.checkout
         self.crew = Crew(servers, progress, self.checkout)
 
@@ -75,7 +76,7 @@ class Demo:
         """The project as it stands here becomes the newest commit of the demo's origin, with the demo's settings."""
         self.repository.prepare()
         self.repository.take_snapshot(self.project)
-        write_settings(self.checkout)
+        write_settings(self.checkout, self.settings)
         if self.repository.publish("The project, as it is here, with the demo's settings"):
             self.progress.say("pushed the project's files to .demo/origin.git")
         versions.use_cache(self.checkout, self.folder / "cache" / "dvc")
@@ -97,7 +98,14 @@ class Demo:
             self.progress.doing(f"{category}: rendering the dataset")
             rendered = self.folder / "rendered" / category
             if not rendered.exists():
-                render_dataset(rendered, category)
+                render_dataset(
+                    rendered,
+                    category,
+                    normals=self.settings.normals,
+                    test_normals=self.settings.test_normals,
+                    defects_per_kind=self.settings.defects_per_kind,
+                    size=self.settings.size,
+                )
             added = add(category, rendered, self.checkout)
             self.progress.doing(f"{category}: pushing dataset version {added.version}")
             versions.dvc(self.checkout, "push", str(versions.pointer(category)))
@@ -111,7 +119,7 @@ class Demo:
             batch = self.folder / "batch" / category
             remove(batch)
             self.progress.doing(f"{category}: taking a batch of new photographs")
-            photographs = render_batch(batch, category)
+            photographs = render_batch(batch, category, count=self.settings.batch, size=self.settings.size)
             for path in photographs:
                 s3.upload(BUCKET, f"{inbox.prefix(category)}{path.name}", path.read_bytes())
             self.progress.say(f"{category}: {len(photographs)} photographs are in the inbox")
@@ -131,7 +139,7 @@ class Demo:
         return {category: str(known[category]["model_uri"]) for category in CATEGORIES}
 
     def reproduce(self) -> None:
-        """Brings the results into the checkout without training, as `dvc repro --pull` does for anyone; copies the reports."""
+        """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; copies the reports."""
         keys = {category: versions.training_key(self.checkout, category) for category in CATEGORIES}
         reports = {category: self.folder / "reports" / category for category in CATEGORIES}
         stale = [name for name in CATEGORIES if _read(reports[name] / "training-key") != keys[name]]

@@ -1,14 +1,16 @@
 """The demo's own settings: what a CPU trains in minutes, and the remote on the demo's S3 server."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.demo import CATEGORIES
 from destseg.files import write_text
-from destseg.ingest.add import SECTIONS
 from destseg.local.environment import BUCKET
 from destseg.settings import PARAMS
 
@@ -19,7 +21,27 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "student": {"steps": 200, "batch": 8},
     "segmentation": {"width": 64, "steps": 400, "batch": 8},
 }
+# For one category only, below `categories` of params.yaml.
 CATEGORY_OVERRIDES: dict[str, dict[str, dict[str, Any]]] = {"washer": {}, "fabric": {}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How much is rendered of each category, and how it is trained."""
+
+    normals: int = 60
+    """Photographs of good parts for training and calibration in the first dataset version."""
+    test_normals: int = 20
+    """Photographs of good parts in the test set."""
+    defects_per_kind: int = 6
+    """Photographs of each defect type in the test set."""
+    batch: int = 24
+    """Usable photographs in the batch that arrives in the inbox."""
+    size: int = 256
+    """Side of the photographs in pixels."""
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: OVERRIDES)
+    """Of the sections of params.yaml."""
+
 
 _DVC_CONFIG = f"""[core]
     remote = storage
@@ -30,12 +52,12 @@ _DVC_CONFIG = f"""[core]
 """
 
 
-def write_settings(checkout: Path) -> None:
+def write_settings(checkout: Path, settings: DemoSettings) -> None:
     """Puts them into params.yaml and .dvc/config of the demo's checkout, comments and other settings as they are."""
     yaml = YAML()
     yaml.width = 4096
     content = yaml.load((checkout / PARAMS).read_text(encoding="utf-8"))
-    for section, values in OVERRIDES.items():
+    for section, values in settings.overrides.items():
         content[section].update(values)
     content["categories"] = {
         category: {section: CATEGORY_OVERRIDES[category].get(section, {}) for section in SECTIONS}

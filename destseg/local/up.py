@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 POOL = "gpu"
 
 
-def up(root: Path = Path(), *, until: Callable[[], bool] = lambda: False) -> None:
-    """Starts S3, MLflow, Prefect with the deployments of prefect.yaml and a worker on <root>/.demo; ends at `until`."""
-    folder = (root / FOLDER).resolve()
+def up(root: Path = Path(), *, folder: Path = FOLDER, until: Callable[[Servers], bool] = lambda _: False) -> None:
+    """Starts S3, MLflow, Prefect with the deployments of prefect.yaml and a worker on <root>/<folder>, till `until`."""
+    folder = (root / folder).resolve()
     if not (folder / "origin.git").is_dir():
         raise Error(f"{folder} holds no results of a demo; run `destseg demo` first, then `destseg up` shows them")
     with alone(folder), Servers(folder) as servers:
@@ -40,7 +40,7 @@ def up(root: Path = Path(), *, until: Callable[[], bool] = lambda: False) -> Non
         log.info("To work with them in another terminal: source %s", variables)
         log.info("Ctrl-C ends all of it.")
         try:
-            while not until():
+            while not until(servers):
                 servers.check()
                 time.sleep(1.0)
         except KeyboardInterrupt:

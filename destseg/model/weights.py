@@ -1,5 +1,6 @@
 """Weights on disk: safetensors, written whole or not at all, read without running any code."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from destseg import Error
 from destseg.files import replacing
 
 MODEL = "model.safetensors"
+KEY = "destseg"  # all metadata under one key: safetensors writes several in a random order, and DVC hashes the file
 
 
 def save_weights(
@@ -22,7 +24,7 @@ def save_weights(
     state = module.state_dict() if isinstance(module, nn.Module) else module
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with replacing(path) as fresh:
-        save_file(tensors, fresh, metadata=dict(metadata or {}))
+        save_file(tensors, fresh, metadata={KEY: json.dumps(dict(metadata or {}), sort_keys=True)})
         fresh.chmod(0o644)  # safetensors writes files that only their owner may read
 
 
@@ -30,14 +32,19 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, metadata) of a safetensors file; floating-point tensors widened to float32."""
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        metadata = dict(file.metadata() or {})
+        metadata = _metadata(file)
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The file's metadata alone."""
     with _opened(path) as file:
-        return dict(file.metadata() or {})
+        return _metadata(file)
+
+
+def _metadata(file: Any) -> dict[str, str]:
+    found: dict[str, str] = json.loads((file.metadata() or {}).get(KEY, "{}"))
+    return found
 
 
 @contextmanager

@@ -33,6 +33,13 @@ class Entry:
     overridden: bool
     """Whether a gate had failed."""
 
+    def __str__(self) -> str:
+        former = f"in place of version {self.replaces}" if self.replaces else "the first"
+        restored = f", restores version {self.restores}" if self.restores else ""
+        override = ", although a gate had failed" if self.overridden else ""
+        when = self.when.strftime("%Y-%m-%d %H:%M %Z")
+        return f"version {self.version}  {when}  {self.who}  {former}{restored}{override}: {self.why}"
+
 
 def history(category: str, *, at: datetime.date | None = None) -> list[Entry]:
     """The champions, oldest first; with `at` only those that were in production at some time of that day."""

@@ -37,6 +37,13 @@ class Promotion:
     created: bool
     """False when this candidate is the champion already."""
 
+    def __str__(self) -> str:
+        if not self.created:
+            return f"{self.model_uri} is the champion already"
+        former = f"in place of version {self.replaces}" if self.replaces else "the first champion"
+        gates = [f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.why}" for gate in self.gates]
+        return "\n".join([f"{self.model_uri} is the champion, {former} (candidate {self.candidate})", *gates])
+
 
 def promote(
     category: str,

@@ -33,6 +33,9 @@ class Registration:
     created: bool
     """False when this training had been registered before."""
 
+    def __str__(self) -> str:
+        return self.model_uri if self.created else f"{self.model_uri}, registered before"
+
 
 def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
@@ -66,6 +69,9 @@ class Known:
     dataset_version: str
     training_key: str
     model_uri: str | None
+
+    def __str__(self) -> str:
+        return f"dataset version {self.dataset_version}: {self.model_uri or 'not trained and registered yet'}"
 
 
 def look_up(category: str, *, root: Path = Path()) -> Known:

@@ -41,6 +41,14 @@ def test_weights_come_back_with_their_metadata(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["linear.safetensors"]
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    module = nn.Linear(3, 2)
+    metadata = {name: name for name in "abcdefgh"}
+    for index in range(8):
+        save_weights(tmp_path / str(index), module, metadata)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_half_precision_is_widened(tmp_path: Path) -> None:
     save_weights(tmp_path / "half.safetensors", nn.Linear(3, 2).half())
     tensors, _ = read_weights(tmp_path / "half.safetensors")

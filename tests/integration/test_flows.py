@@ -1,0 +1,164 @@
+"""The whole loop on real servers: a killed demo and the next, an engineer's checkout, deployments and their event.
+
+The trainings take two steps: what they learn is nobody's concern here.
+"""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from destseg.dataset.demo import CATEGORIES, render_image
+from destseg.local.demo import demo
+from destseg.local.demo_settings import DemoSettings
+from destseg.local.environment import BUCKET, applied
+from destseg.local.servers import Servers
+from destseg.local.summary import METRICS, Summary
+from destseg.local.up import up
+from destseg.storage import s3, versions
+from destseg.storage.process import run
+
+PROJECT = Path(__file__).parents[2]
+SETTINGS = DemoSettings(
+    normals=24,
+    test_normals=4,
+    defects_per_kind=1,
+    batch=6,
+    size=64,
+    overrides={
+        "image": {"size": 64},
+        "teacher": {"source": "formula"},
+        "student": {"steps": 2, "batch": 2},
+        "segmentation": {"width": 16, "steps": 2, "batch": 2},
+    },
+)
+RUN = f"""
+import logging, sys
+from pathlib import Path
+from destseg.local.demo import demo
+from destseg.local.demo_settings import DemoSettings
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+demo(Path(sys.argv[1]), folder=Path(sys.argv[2]), settings={SETTINGS!r})
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo that was killed while its flows trained."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-c", RUN, str(PROJECT), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Running stage 'validate@" in line:
+                process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "".join(lines)
+    assert not (folder / "summary.json").exists()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> Summary:
+    """The next run on that folder, which ends."""
+    return demo(PROJECT, folder=folder, settings=SETTINGS)
+
+
+@pytest.fixture
+def servers(folder: Path, finished: Summary) -> Iterator[Servers]:  # noqa: ARG001  # has to be there first
+    """S3 on the finished folder."""
+    with Servers(folder) as servers:
+        servers.s3()
+        servers.ready("s3")
+        yield servers
+
+
+def test_a_killed_demo_is_finished_by_the_next(folder: Path, finished: Summary) -> None:
+    found = json.loads((folder / "summary.json").read_text())["categories"]
+    assert list(found) == list(CATEGORIES)
+    for category, outcome in finished.categories.items():
+        assert (outcome.photographs, outcome.quarantined) == (6, 4)
+        assert outcome.model_uri == found[category]["model_uri"] == f"models:/destseg-{category}/1"
+        assert outcome.challenger is None
+        assert outcome.metrics.keys() == METRICS.keys() <= found[category].keys()
+        assert (folder / "reports" / category / "report.html").is_file()
+        assert (folder / "predictions" / category / "scores.jsonl").is_file()
+    assert list((folder / "workspaces").iterdir()) == []
+
+
+def test_a_second_run_has_nothing_to_do(folder: Path, finished: Summary) -> None:
+    again = demo(PROJECT, folder=folder, settings=SETTINGS)
+    assert again.categories == finished.categories
+    assert again.seconds < 60
+
+
+def test_an_engineer_gets_the_results_without_training(servers: Servers, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    with applied(servers.env):
+        versions.git(tmp_path, "clone", "--quiet", servers.env["DESTSEG_ORIGIN"], str(clone))
+        versions.use_cache(clone, tmp_path / "empty-cache")
+        said = versions.dvc(clone, "repro", "--pull", "package@washer", timeout=300)
+        assert "Running stage" not in said
+        assert "pixel_ap" in versions.dvc(clone, "metrics", "show", "build/washer/metrics.json", timeout=60)
+
+
+def test_a_flow_runs_without_a_prefect_server(servers: Servers) -> None:
+    command = [sys.executable, "-m", "flows.ingest", "--category", "washer"]
+    output = run(command, cwd=PROJECT, env=servers.env, timeout=180).splitlines()
+    result = json.loads(next(line for line in output if line.startswith('{"accepted"')))
+    assert (result["accepted"], result["dataset_version"]) == (0, None)
+
+
+def test_new_photographs_become_a_challenger_by_the_deployments_alone(folder: Path, finished: Summary) -> None:
+    """A run of the deployment `ingest` emits the event that starts `retrain`, on a real worker."""
+    assert finished.categories["washer"].challenger is None
+    states: dict[str, str] = {}
+    links = []
+    begun = time.monotonic()
+
+    def done(servers: Servers) -> bool:
+        api = servers.env["PREFECT_API_URL"]
+        if not states:
+            with applied(servers.env):
+                s3.upload(BUCKET, "inbox/washer/late.png", photograph())
+            (ingest,) = post(api, "deployments/filter", {"flows": {"name": {"any_": ["ingest"]}}})
+            post(api, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
+        runs = [found for found in post(api, "flow_runs/filter", {}) if found["deployment_id"]]
+        states.update({found["name"]: found["state_type"] for found in runs})
+        assert time.monotonic() - begun < 400, states
+        assert not {"FAILED", "CRASHED"} & set(states.values()), states
+        if states.get("retrain-washer") != "COMPLETED":
+            return False
+        found = post(api, "artifacts/latest/filter", {"artifacts": {"key": {"any_": ["challenger-washer"]}}})
+        links.extend(artifact["data"] for artifact in found)
+        return True
+
+    up(PROJECT, folder=folder, until=done)
+    assert states["ingest-washer"] == "COMPLETED"
+    assert "models/destseg-washer-candidates/versions/2" in links[0]
+
+
+def photograph() -> bytes:
+    """A washer that neither the dataset nor the batch has."""
+    pixels, _ = render_image("washer", split="incoming", kind="good", index=999, size=64)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def post(api: str, path: str, content: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"{api}/{path}", data=json.dumps(content).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)

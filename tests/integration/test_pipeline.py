@@ -1,0 +1,146 @@
+"""The pipeline reruns what has changed, and nothing else: `dvc repro` on a small rendered product."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from destseg.dataset.demo import render_dataset, render_image
+from destseg.storage.process import QUIET, environment
+
+ROOT = Path(__file__).parents[2]
+CODE = ("destseg", "flows", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+STAGES = ("validate", "student", "segmentation", "evaluate", "package")
+PRIVATE = {"GIT_CONFIG_GLOBAL": os.devnull, **QUIET}
+
+
+def run(root: Path, *command: str, code: int = 0) -> str:
+    done = subprocess.run(command, cwd=root, env=environment(PRIVATE), capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def repro(root: Path) -> set[str]:
+    """The stages that `dvc repro` ran."""
+    lines = run(root, "dvc", "repro").splitlines()
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+
+def change(root: Path, edit: Callable[[Any], None]) -> None:
+    yaml, path = YAML(), root / "params.yaml"
+    params = yaml.load(path)
+    edit(params)
+    yaml.dump(params, path)
+
+
+def make_repository(root: Path) -> Path:
+    """The project's own code and pipeline in a git repository of its own, without a dataset."""
+    for name in CODE:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    run(root, "git", "init", "--quiet", "--initial-branch=main")
+    run(root, "git", "config", "user.name", "Test")
+    run(root, "git", "config", "user.email", "test@example.com")
+    run(root, "git", "add", ".")
+    run(root, "git", "commit", "--quiet", "-m", "The project")
+    return root
+
+
+def settings(params: Any) -> None:
+    params["teacher"]["source"] = "formula"
+    params["image"]["size"] = 64
+    params["texture"]["count"] = 4
+    params["validation"]["min_normals"] = 4
+    params["student"].update({"steps": 1, "batch": 2, "lr": 0.01, "precision": "float32"})
+    params["segmentation"].update({"steps": 1, "batch": 2, "width": 8, "precision": "float32"})
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two categories, trained for a step."""
+    root = make_repository(tmp_path_factory.mktemp("project"))
+    change(root, settings)
+    for category in ("washer", "fabric"):
+        source = root.parent / f"{root.name}-{category}"
+        render_dataset(source, category, normals=12, test_normals=2, defects_per_kind=1, size=64)
+        run(root, "destseg", "dataset", "add", category, "--from", str(source))
+    run(root, "git", "add", ".")
+    run(root, "git", "commit", "--quiet", "-m", "Two datasets")
+    assert repro(root) == {"datasets", "teacher", *(f"{stage}@{c}" for stage in STAGES for c in ("washer", "fabric"))}
+    return root
+
+
+def test_without_a_dataset_the_pipeline_says_how_to_add_one(tmp_path: Path) -> None:
+    said = run(make_repository(tmp_path), "dvc", "repro", code=255)
+    assert "no dataset yet: add one in MVTec's layout with `destseg dataset add CATEGORY --from DIR`" in said
+
+
+def test_a_second_run_does_nothing_and_leaves_git_clean(repository: Path) -> None:
+    assert repro(repository) == set()
+    assert run(repository, "git", "status", "--porcelain").split() == ["??", "dvc.lock"]
+
+
+def test_metrics_and_plots_are_declared(repository: Path) -> None:
+    shown = run(repository, "dvc", "metrics", "show")
+    for name in ("image_auroc", "pixel_auroc", "pixel_ap", "iap", "iap90", "pro"):
+        assert name in shown
+    plots = run(repository, "dvc", "plots", "show", "--json")
+    for name in ("roc.json", "pr.json", "pro.json", "student-loss.csv", "segmentation-loss.csv"):
+        assert name in plots
+
+
+def test_a_setting_of_the_segmentation_retrains_no_student(repository: Path) -> None:
+    change(repository, lambda params: params["categories"]["washer"]["segmentation"].update({"lr_head": 0.02}))
+    assert repro(repository) == {"segmentation@washer", "evaluate@washer", "package@washer"}
+
+
+def test_a_new_defect_image_retrains_nothing(repository: Path) -> None:
+    image, mask = render_image("washer", split="test", kind="chip", index=7, size=64)
+    dataset = repository / "data/mvtec/washer"
+    save(image, dataset / "test/chip/new.png")
+    save(mask, dataset / "ground_truth/chip/new_mask.png")
+    run(repository, "dvc", "add", "--quiet", "data/mvtec/washer")
+    assert repro(repository) == {"validate@washer", "evaluate@washer"}
+
+
+def test_a_new_photograph_retrains_its_own_category_only(repository: Path) -> None:
+    image, _ = render_image("fabric", split="train", kind="good", index=90, size=64)
+    save(image, repository / "data/mvtec/fabric/train/good/new.png")
+    run(repository, "dvc", "add", "--quiet", "data/mvtec/fabric")
+    assert repro(repository) == {f"{stage}@fabric" for stage in STAGES}
+
+
+def test_predictions_come_from_the_package_and_from_its_exported_file(repository: Path, tmp_path: Path) -> None:
+    image = repository / "data/mvtec/washer/test/chip/000.png"
+    package = repository / "build/washer/package"
+    lines = []
+    for model in (package, package / "model.onnx"):
+        command = ["destseg", "--quiet", "predict", str(model), str(image), "--out", str(tmp_path / model.name)]
+        lines.append(run(repository, *command))
+        assert (tmp_path / model.name / "000-000.png").stat().st_size > 500
+        assert (tmp_path / model.name / "scores.jsonl").is_file()
+    scores = [float(line.split('"score": ')[1].split(",")[0]) for line in lines]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_an_experiment_overrides_a_setting(repository: Path) -> None:
+    run(repository, "git", "add", ".")
+    run(repository, "git", "commit", "--quiet", "-m", "Everything so far")
+    said = run(repository, "dvc", "exp", "run", "-S", "segmentation.lr_res=0.05", "segmentation@fabric")
+    assert "Running stage 'segmentation@fabric'" in said
+    assert "student" not in said.replace("student.safetensors", "").split("Running stage 'segmentation@fabric'")[1]
+
+
+def save(values: Any, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(values).save(path)

@@ -1,0 +1,77 @@
+"""The command line as a person meets it: help, versions, and mistakes that end in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from destseg import __version__
+
+VERBS = "demo up ingest validate student segmentation evaluate package register promote rollback history predict"
+GROUPS = {"dataset": "demo add check list", "teacher": "fetch pretrain", "bench": "train infer metrics"}
+
+
+def destseg(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "destseg", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    done = destseg(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_version(tmp_path: Path) -> None:
+    assert destseg(tmp_path, "--version").stdout == f"{__version__}\n"
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    shown = destseg(tmp_path, "--help").stdout
+    assert [verb for verb in [*VERBS.split(), *GROUPS] if verb not in shown] == []
+    for group, verbs in GROUPS.items():
+        shown = destseg(tmp_path, group, "--help").stdout
+        assert [verb for verb in verbs.split() if verb not in shown] == []
+    code = "import sys, destseg.cli; print(sorted({'torch', 'mlflow', 'boto3', 'numpy', 'prefect'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("verb", ["validate", "student", "segmentation", "package", "evaluate"])
+def test_wrong_category_is_one_sentence(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
+    said = refused(tmp_path, verb, "bolt")
+    assert "category 'bolt' is not in params.yaml (there: washer)" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_name_that_is_no_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("categories: {}\n")
+    assert "expected 1 to 48 of a-z" in refused(tmp_path, "dataset", "add", "../x", "--from", str(tmp_path))
+
+
+def test_broken_params_are_one_sentence_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("categories: {washer: {}\nimage: [\n")
+    said = refused(tmp_path, "dataset", "check")
+    assert "params.yaml cannot be read as YAML" in said
+    assert "line" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_missing_dataset_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
+    assert "neither data/mvtec/washer nor data/mvtec/washer.dvc exists" in refused(tmp_path, "dataset", "check")
+
+
+def test_folder_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
+    said = refused(tmp_path, "predict", str(tmp_path), "image.png")
+    assert "is no model: expected a folder with model.json" in said
+
+
+def test_wrong_argument_is_a_usage_error(tmp_path: Path) -> None:
+    assert destseg(tmp_path, "validate").returncode == 2
+    assert destseg(tmp_path, "fly").returncode == 2
