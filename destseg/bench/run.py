@@ -71,7 +71,7 @@ def metrics(*, size: int = 256, batch: int = 100) -> Figures:
     maps = random.random((batch, size, size), dtype=np.float32)
     masks = np.zeros((batch, size, size), dtype=bool)
     masks[: batch // 2, size // 4 : size // 2, size // 4 : size // 2] = True
-    cpu, defective = torch.device("cpu"), masks.any(axis=(1, 2))
+    cpu, defective = torch.device("cpu"), np.asarray(masks.any(axis=(1, 2)))
     times = seconds(lambda: evaluate_maps(maps.max(axis=(1, 2)), maps, masks, defective), cpu, repeats=3)
     return _figures(cpu, size, batch, "float32", {"metrics": rate(batch, times)})
 

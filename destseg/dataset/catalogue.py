@@ -8,6 +8,7 @@ from destseg.dataset.layout import BUILD, DATASETS, check_category
 from destseg.files import write_text
 from destseg.settings import PARAMS, read_params
 
+# DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
 SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
 
 

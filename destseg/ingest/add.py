@@ -23,8 +23,6 @@ from destseg.storage import versions
 
 logger = logging.getLogger(__name__)
 
-# DVC refuses a stage whose params key is missing, so that each category holds these, empty when it overrides nothing.
-
 
 @dataclass(frozen=True, kw_only=True)
 class Added:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
 from ruamel.yaml import YAML
 
 from destseg.dataset.demo import render_dataset, render_image
@@ -132,6 +134,31 @@ def test_predictions_come_from_the_package_and_from_its_exported_file(repository
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
+@pytest.mark.parametrize("page", ["evaluation/report.html", "validation/index.html"])
+def test_pages_open_in_a_browser_and_load_nothing_else(repository: Path, page: str) -> None:
+    path = repository / "build/washer" / page
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    requests: list[str] = []
+    problems: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        tab = browser.new_page()
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.goto(path.as_uri())
+        images = tab.locator("img")
+        empty = images.evaluate_all("all => all.filter(i => !i.complete || !i.naturalWidth).length")
+        wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        shown = tab.inner_text("body")
+        browser.close()
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert problems == []
+    assert empty == 0
+    assert wide <= 0  # nothing runs out of the page
+    assert "washer" in shown
+
+
 def test_an_experiment_overrides_a_setting(repository: Path) -> None:
     run(repository, "git", "add", ".")
     run(repository, "git", "commit", "--quiet", "-m", "Everything so far")
@@ -141,6 +168,4 @@ def test_an_experiment_overrides_a_setting(repository: Path) -> None:
 
 
 def save(values: Any, path: Path) -> None:
-    from PIL import Image
-
     Image.fromarray(values).save(path)
