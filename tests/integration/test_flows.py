@@ -99,7 +99,6 @@ def test_a_killed_demo_is_finished_by_the_next(folder: Path, finished: Summary) 
 def test_a_second_run_has_nothing_to_do(folder: Path, finished: Summary) -> None:
     again = demo(PROJECT, folder=folder, settings=SETTINGS)
     assert again.categories == finished.categories
-    assert again.seconds < 60
 
 
 def test_an_engineer_gets_the_results_without_training(servers: Servers, tmp_path: Path) -> None:
