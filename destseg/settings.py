@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -67,6 +68,10 @@ def read_environment(into: type[T], *, prefix: str = "DESTSEG_") -> T:
         value = os.environ.get(prefix + field.name.upper())
         if value:
             found[field.name] = _from_text(value, typing.get_type_hints(into)[field.name], prefix + field.name.upper())
+    for field in dataclasses.fields(into):  # type: ignore[arg-type]
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in found:
+            raise Error(f"{prefix}{field.name.upper()} is not set in the environment: {into.__doc__}")
     return _build(into, found, f"environment {prefix}*")
 
 
@@ -109,6 +114,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
             return tuple(_checked(v, h, f"{where}[{i}]") for i, (v, h) in enumerate(zip(value, inner, strict=True)))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)  # 1e-3: a number in YAML 1.2, and so to DVC, but a string to PyYAML
     if hint is bool and isinstance(value, bool):
         return value
     if hint is int and isinstance(value, int) and not isinstance(value, bool):

@@ -1,6 +1,6 @@
 """Flow `ingest`: what waits in the inbox becomes a new dataset version, and an event that retraining waits for."""
 
-from pathlib import Path
+import re
 from typing import Any
 
 from prefect import flow, task
@@ -13,40 +13,45 @@ from flows.script import run_here
 from flows.workspace import workspace
 
 VERSION_CREATED = "destseg.dataset.version-created"
+_UNPRINTABLE = re.compile(r"[^\w./ +-]")
 BATCH_SECONDS = 4 * 3600
 
 
 @flow(flow_run_name="ingest-{category}")
 def ingest(category: str) -> dict[str, Any]:
     """One batch from the inbox: checked, made a version, pushed, announced. Returns what became of it."""
-    with workspace(f"ingest-{category}") as root:
-        batch = take_batch(root, category)
-        version = versions.dataset_version(root, category)
-    publish_counts(category, batch)
+    batch = take_batch(category)
     # Duplicates may be what a run left in the inbox that died after its push and before the next line. Announcing its
     # version again costs nothing: a retraining that was done before ends at once.
     if batch["accepted"] or batch["duplicates"]:
-        announce(category, version, batch["accepted"])
+        announce(category, batch["current_version"], batch["accepted"])
+    publish_counts(category, batch)
     return batch
 
 
 @task(**PERSISTENT, task_run_name="take-batch-{category}")
-def take_batch(root: Path, category: str) -> dict[str, Any]:
-    """Checks the photographs, adds and pushes the good ones, puts the others in quarantine: `destseg ingest`."""
-    return destseg(root, "ingest", category, timeout=BATCH_SECONDS)
+def take_batch(category: str) -> dict[str, Any]:
+    """Checks the photographs, adds and pushes the good ones, puts the others in quarantine: `destseg ingest`.
+
+    Each attempt has a clone of its own, since a push that failed leaves one that is not clean.
+    """
+    with workspace(f"ingest-{category}") as root:
+        batch = destseg(root, "ingest", category, timeout=BATCH_SECONDS)
+        return batch | {"current_version": versions.dataset_version(root, category)}
 
 
-@task(task_run_name="publish-counts-{category}")
+@task(**PERSISTENT, task_run_name="publish-counts-{category}")
 def publish_counts(category: str, batch: dict[str, Any]) -> None:
     """The batch as a table on the flow run's page."""
     rows = [f"| {name} | {batch[name]} |" for name in ("accepted", "rejected", "duplicates", "waiting")]
-    reasons = [f"- `{key}`: {reason}" for key, reason in sorted(batch["reasons"].items())]
+    # Keys come from outside: nothing in them may end the code span.
+    reasons = [f"- `{_UNPRINTABLE.sub('?', key)}`: {why}" for key, why in sorted(batch["reasons"].items())]
     version = batch["dataset_version"] or "no new one"
     lines = [f"**{category}**, dataset version: `{version}`", "", "| photographs | |", "|---|---|", *rows, "", *reasons]
     create_markdown_artifact(key=f"batch-{category.replace('_', '-')}", markdown="\n".join(lines))
 
 
-@task(task_run_name="announce-{category}")
+@task(**PERSISTENT, task_run_name="announce-{category}")
 def announce(category: str, version: str, accepted: int) -> None:
     """Emits the event that the deployment `retrain` is triggered by."""
     emit_event(

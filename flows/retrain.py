@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from destseg import Error
 from destseg.dataset.layout import build_dir
 from destseg.storage import versions
 from flows.commands import PERSISTENT, destseg, dvc
@@ -22,6 +23,8 @@ REGISTRY_SECONDS = 3600
 @flow(flow_run_name="retrain-{category}")
 def retrain(category: str) -> dict[str, Any]:
     """Trains, evaluates and registers the category's newest dataset version. Returns the challenger."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise Error("MLFLOW_TRACKING_URI is not set; expected the registry's address, where every worker reaches it")
     with workspace(f"retrain-{category}") as root:
         known = look_up(root, category)
         if known["model_uri"]:

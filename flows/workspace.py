@@ -53,10 +53,13 @@ def workspace(name: str) -> Iterator[Path]:
 
 
 def sweep(workspaces: Path) -> None:
-    """Removes the clones whose runs are dead: a lock ends with its run, also on another machine that shares the
-    folder, where a process id would say nothing."""
+    """Removes the clones whose runs are dead: a lock ends with its run."""
     for lock in workspaces.glob("*.lock"):
-        with lock.open() as file:
+        try:
+            file = lock.open("r+")
+        except FileNotFoundError:  # its run has ended since, or another sweep was here
+            continue
+        with file:
             if _taken(file):
                 log.info("removing %s, which a dead run left", lock.with_suffix(""))
                 remove(lock.with_suffix(""))

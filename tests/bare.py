@@ -43,7 +43,8 @@ def train() -> None:
     network.segmentation, rows = segmentation.train(
         network.teacher, network.student, synthesis, second, seed=0, device=cpu
     )
-    maps, scores = network.eval()(images[:1])
+    scores, maps = network.eval()(images[:1])
+    assert (scores.shape, maps.shape) == ((1,), (1, *images.shape[-2:]))
     assert torch.isfinite(maps).all()
     assert torch.isfinite(scores).all()
     assert len(rows) == 2

@@ -10,6 +10,7 @@ from destseg.settings import PARAMS, read_params
 
 # DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
 SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
+OTHER_SECTIONS = ("ingest", "promotion")  # of no stage
 
 
 def check(root: Path = Path()) -> list[str]:
@@ -39,4 +40,8 @@ def _problems(root: Path, name: str, overrides: dict[str, object]) -> list[str]:
         found.append(
             f"category {name}: params.yaml lacks {', '.join(missing)} below categories.{name}, write `{{}}` there"
         )
+    for section in overrides:
+        if section not in (*SECTIONS, *OTHER_SECTIONS):
+            known = ", ".join((*SECTIONS, *OTHER_SECTIONS))
+            found.append(f"category {name}: {section!r} cannot be overridden for one category, expected one of {known}")
     return found

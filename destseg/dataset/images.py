@@ -1,7 +1,10 @@
 """An image file to uint8 RGB of the model's size: the one preprocessing of training, evaluation and the line."""
 
 import io
+import os
+import struct
 import warnings
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +20,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+MODES = ("1", "L", "P", "RGB", "I", "I;16", "I;16B", "I;16L")  # Pillow's names of grey and RGB without transparency
 MAX_PIXELS = 64_000_000
+WORKERS = min(8, os.cpu_count() or 1)  # files decoded at once; each may hold MAX_PIXELS
 Source = bytes | Path
+# What Pillow's decoders, and its reader of EXIF, were seen to raise on broken files.
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+)
 
 
 class ImageError(Error):
@@ -52,14 +70,14 @@ def decode(source: Source, *, bit_depth: int = 8) -> Image.Image:
             raise ImageError(f"{name} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
         if image.mode.startswith("I") or image.mode == "F":
             image = _from_deep(image, bit_depth, name)
-        elif image.mode in ("CMYK", "RGBA", "LA", "PA", "RGBa"):
+        elif image.mode not in MODES:
             raise ImageError(f"{name} has colour mode {image.mode}, expected grey or RGB without transparency")
         return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels") from None
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise on broken files
+    except BROKEN as error:
         raise ImageError(f"{name} cannot be decoded ({error}); expected one of {', '.join(FORMATS)}") from None
 
 
@@ -85,7 +103,7 @@ def load_all(sources: Sequence[Source], settings: ImageSettings) -> "Tensor":
     import torch  # 3 s that validation and ingest, which need no tensors, do without
 
     out = torch.empty((len(sources), 3, settings.size, settings.size), dtype=torch.uint8)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         for index, image in enumerate(pool.map(lambda source: load(source, settings), sources)):
             out[index] = torch.from_numpy(image.copy()).permute(2, 0, 1)
     return out
@@ -95,9 +113,11 @@ def load_mask(path: Path, size: int) -> np.ndarray:
     """bool [size, size]: the mask resized bilinearly, then >= 0.5 (the rule beside every metric)."""
     try:
         with Image.open(path, formats=("PNG", "BMP", "TIFF")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{path} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
             grey = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist; every defect image needs its mask") from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise ImageError(f"{path} cannot be decoded ({error}); expected an 8-bit PNG, 0 and 255") from None
     return np.asarray(grey) >= 127.5

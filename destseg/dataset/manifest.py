@@ -16,11 +16,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from destseg.dataset.images import FORMATS, MAX_PIXELS, ImageError, ImageSettings, decode, load_mask
+from destseg.dataset.images import BROKEN, FORMATS, MAX_PIXELS, MODES, ImageError, ImageSettings, decode, load_mask
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 
 Role = Literal["image", "mask", "stranger", "ignored"]
-MODES = ("1", "L", "P", "RGB", "I", "I;16", "I;16B", "I;16L")  # Pillow's names of grey and RGB without transparency
 MASK_SUFFIX = "_mask.png"
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
 _TOP_TEXTS = frozenset({"license.txt", "readme.txt"})  # MVTec AD ships them in each category's folder
@@ -125,7 +124,8 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours and stricter
             opened = Image.open(io.BytesIO(data), formats=FORMATS)
         with opened:
-            content = replace(content, format=opened.format, mode=opened.mode, width=opened.width, height=opened.height)
+            known = "JPEG" if opened.format == "MPO" else opened.format  # a JPEG file with several pictures
+            content = replace(content, format=known, mode=opened.mode, width=opened.width, height=opened.height)
             if opened.width * opened.height > MAX_PIXELS:
                 raise ImageError(f"has {opened.width}x{opened.height} pixels, expected at most {MAX_PIXELS:,}")
             return replace(content, **facts(opened))  # type: ignore[arg-type]  # names and types match Content's
@@ -135,7 +135,7 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
         return replace(content, error=re.sub("^image ", "", str(error)))
     except Image.DecompressionBombError:
         return replace(content, error=f"has far more than {MAX_PIXELS:,} pixels")
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's decoders raise on broken files
+    except BROKEN as error:
         return replace(content, error=f"cannot be decoded ({error})")
 
 

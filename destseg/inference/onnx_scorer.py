@@ -19,7 +19,7 @@ class OnnxScorer:
 
         try:
             self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError, OSError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:
+        except Exception as error:  # onnxruntime's own classes have no common parent but this
             raise Error(f"{path} cannot be loaded by onnxruntime: {error}") from None
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.batch = batch

@@ -36,21 +36,28 @@ def package(category: str) -> None:
     """
     image = read_section("image", ImageSettings, category=category)
     network, teacher = assemble(category)
-    text = (build_dir(category) / "calibration.json").read_text(encoding="utf-8")
-    calibration = json.loads(text)
+    calibration = _calibration(build_dir(category) / "calibration.json")
     card = ModelCard(
         category=category,
         size=image.size,
         bit_depth=image.bit_depth,
         segmentation_width=network.segmentation.width,
         teacher=teacher,
-        calibration=Calibration.from_dict(calibration) if calibration else None,
+        calibration=calibration,
         training_images=files.sha256(accepted_path(category)),
         destseg=__version__,
     )
     with files.replacing(build_dir(category) / "package") as folder:
         folder.mkdir()
         write_model(folder, network, card, _golden(category, image))
+
+
+def _calibration(path: Path) -> Calibration | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise Error(f"{path} cannot be read ({error}): run the stage `evaluate` first") from None
+    return None if content is None else Calibration.from_dict(content)
 
 
 def write_model(folder: Path, network: DeSTSeg, card: ModelCard, golden: Tensor) -> None:

@@ -33,7 +33,9 @@ class TorchScorer:
         """Logs a line every few seconds, since a test set can take minutes."""
         scores, maps, said = [], [], time.monotonic()
         for start in range(0, len(images), self.batch):
-            score, map_ = self.network(images[start : start + self.batch].to(self.device))
+            # TF32 would give scores that no exported file and no other machine gives.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                score, map_ = self.network(images[start : start + self.batch].to(self.device))
             scores.append(score.double().cpu().numpy())
             maps.append(map_.cpu().numpy())
             if time.monotonic() - said >= 5:

@@ -16,12 +16,14 @@ from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import dataset_dir
 from destseg.ingest import inbox, provenance, quarantine
 from destseg.ingest.inbox import Photograph
-from destseg.settings import read_section
+from destseg.settings import PARAMS, read_section
 from destseg.storage import s3, versions
+from destseg.validation.settings import ValidationSettings
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5  # batches redone because another ingest of the same category was faster
+_TELLING = 5  # of fewer photographs, a share of rejects says nothing about the camera
 _PUSHES = 20  # of one batch, when ingests of other categories push to the same branch
 
 
@@ -116,12 +118,16 @@ def _judge(
     category: str, root: Path, bucket: str, taken: list[s3.Object], folder: Path, settings: IngestSettings
 ) -> _Verdicts:
     """Sort the batch into new, unusable and known; an Error when too much of it is unusable."""
-    bit_depth = read_section("image", ImageSettings, category=category, path=root / "params.yaml").bit_depth
+    params = root / PARAMS
+    bit_depth = read_section("image", ImageSettings, category=category, path=params).bit_depth
+    limits = read_section("validation", ValidationSettings, category=category, path=params)
     listing = versions.listing(root, category)
     known, names = set(listing.values()), dict.fromkeys(listing, "")
     accepted: dict[str, list[Photograph]] = defaultdict(list)
     rejected, duplicates = [], []
-    for photograph in inbox.read(bucket, taken, folder=folder, max_bytes=settings.max_bytes, bit_depth=bit_depth):
+    for photograph in inbox.read(
+        bucket, taken, folder=folder, max_bytes=settings.max_bytes, bit_depth=bit_depth, limits=limits
+    ):
         if photograph.reason is not None:
             rejected.append(photograph)
         elif photograph.md5 in known:
@@ -132,7 +138,7 @@ def _judge(
         else:
             accepted[photograph.sha256].append(photograph)
     # The share is of all that was listed: what another run has just taken away was usable more often than not.
-    if len(rejected) > settings.max_reject_share * len(taken):
+    if len(taken) >= _TELLING and len(rejected) > settings.max_reject_share * len(taken):
         reasons = "; ".join(sorted({photograph.reason or "" for photograph in rejected})[:3])
         raise Error(
             f"{len(rejected)} of {len(taken)} photographs in s3://{bucket}/{inbox.prefix(category)} are unusable "

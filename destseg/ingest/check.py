@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from destseg import Error
-from destseg.dataset.images import ImageError, decode
+from destseg.dataset.images import BROKEN, WORKERS, ImageError, decode
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -82,10 +82,10 @@ def _unreadable(source: Path, files: list[str], bit_depth: int) -> Iterator[str]
             return decode(path, bit_depth=bit_depth).size, None
         except ImageError as error:
             return _UNREADABLE, str(error).replace(str(path), f"{name}:", 1)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (*BROKEN, Image.DecompressionBombError) as error:
             return _UNREADABLE, f"{name}: cannot be decoded ({error})"
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         for done, (name, (size, mistake)) in enumerate(zip(files, pool.map(look, files), strict=True), start=1):
             sizes[name] = size
             if mistake:

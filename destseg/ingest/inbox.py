@@ -13,6 +13,7 @@ from PIL import Image
 from destseg.dataset.images import FORMATS, ImageError, decode
 from destseg.files import replacing
 from destseg.storage import s3
+from destseg.validation.settings import ValidationSettings
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,9 @@ _SIGNATURES = (
     (b"MM\x00*", ".tif"),
     (b"RIFF", ".webp"),
 )
-_FLAT = 1.0  # grey levels of standard deviation below which a photograph shows nothing
+_FORMAT = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP"}
 _CLIPPED = 0.995  # share of pixels at one end of the scale from which a photograph shows nothing
+DEFAULT_LIMITS = ValidationSettings()
 _WORKERS = 4  # each may hold one photograph of 64 million pixels
 
 
@@ -57,12 +59,18 @@ def waiting(bucket: str, category: str) -> list[s3.Object]:
 
 
 def read(
-    bucket: str, objects: Sequence[s3.Object], *, folder: Path, max_bytes: int, bit_depth: int
+    bucket: str,
+    objects: Sequence[s3.Object],
+    *,
+    folder: Path,
+    max_bytes: int,
+    bit_depth: int,
+    limits: ValidationSettings,
 ) -> Iterator[Photograph]:
     """Each object judged, in their order, its bytes kept in `folder`; an object that has gone meanwhile is left out."""
 
     def judge(item: s3.Object) -> Photograph | None:
-        return _judge(bucket, item, folder, max_bytes, bit_depth)
+        return _judge(bucket, item, folder, max_bytes, bit_depth, limits)
 
     told = time.monotonic()
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -74,7 +82,9 @@ def read(
                 yield photograph
 
 
-def _judge(bucket: str, item: s3.Object, folder: Path, max_bytes: int, bit_depth: int) -> Photograph | None:
+def _judge(
+    bucket: str, item: s3.Object, folder: Path, max_bytes: int, bit_depth: int, limits: ValidationSettings
+) -> Photograph | None:
     modified = item.modified.isoformat()
     try:
         content, etag = s3.download(bucket, item.key, max_bytes)
@@ -85,7 +95,7 @@ def _judge(bucket: str, item: s3.Object, folder: Path, max_bytes: int, bit_depth
         return Photograph(key=item.key, modified=modified, etag=item.etag, size=item.size, reason=too_large)
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = next((suffix for start, suffix in _SIGNATURES if content.startswith(start)), "")
-    reason = unusable(content, suffix, bit_depth)
+    reason = unusable(content, suffix, bit_depth, limits)
     file = None
     if reason is None:
         file = folder / f"{sha256}{suffix}"
@@ -104,28 +114,38 @@ def _judge(bucket: str, item: s3.Object, folder: Path, max_bytes: int, bit_depth
     )
 
 
-def unusable(content: bytes, suffix: str, bit_depth: int = 8) -> str | None:
-    """Why these bytes cannot train a model, in words for the person who took the photograph; None when they can."""
+def unusable(
+    content: bytes, suffix: str, bit_depth: int = 8, limits: ValidationSettings = DEFAULT_LIMITS
+) -> str | None:
+    """Why these bytes cannot train a model, in words for the person who took the photograph; None when they can.
+
+    Nothing passes here that the stage `validate` would refuse: it would block the category.
+    """
     if not content:
         return "the file is empty"
     if not suffix:
         return f"the file is no image; expected one of {', '.join(FORMATS)}"
+    if _FORMAT[suffix] not in limits.formats:
+        return f"the file is {_FORMAT[suffix]}, expected one of {', '.join(limits.formats)} (validation.formats)"
     try:
         image = decode(content, bit_depth=bit_depth)
     except ImageError as error:
         return str(error)
-    return _blank(image.convert("L"))
+    if min(image.size) < limits.min_side or max(image.size) > limits.max_side:
+        size, span = f"{image.width}x{image.height}", f"{limits.min_side} to {limits.max_side}"
+        return f"the photograph has {size} pixels, expected {span} on each side (validation.min_side, max_side)"
+    return _blank(image.convert("L"), limits)
 
 
-def _blank(grey: Image.Image) -> str | None:
+def _blank(grey: Image.Image, limits: ValidationSettings) -> str | None:
     counts = grey.histogram()
     total = grey.width * grey.height
     if sum(counts[:3]) >= _CLIPPED * total:
         return "the photograph is black; look at the light, the lens cover and the exposure"
-    if sum(counts[-3:]) >= _CLIPPED * total:
+    if sum(counts[-3:]) >= _CLIPPED * total or counts[255] > limits.saturated_share * total:
         return "the photograph is white: overexposed; look at the light and the exposure"
     mean = sum(level * count for level, count in enumerate(counts)) / total
     variance = sum((level - mean) ** 2 * count for level, count in enumerate(counts)) / total
-    if variance < _FLAT**2:
+    if variance < limits.blank_std**2:
         return f"the photograph shows nothing but one grey (about {mean:.0f}); look at the camera and the focus"
     return None

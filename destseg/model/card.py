@@ -42,6 +42,11 @@ class ModelCard:
             version = content.pop("format")
             calibration = content.pop("calibration")
             card = cls(**content, calibration=Calibration.from_dict(calibration) if calibration else None)
+            for name, low, high in (("size", 64, 8192), ("bit_depth", 8, 16), ("segmentation_width", 1, 4096)):
+                if type(content[name]) is not int or not low <= content[name] <= high:
+                    raise ValueError(f"{name} is {content[name]!r}, expected {low} to {high}")
+            if card.size % 32:
+                raise ValueError(f"size is {card.size}, expected a multiple of 32")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Error(f"{where} is no model card ({error}); expected what `destseg package` wrote") from None
         if version != FORMAT:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from destseg import Error, files
 from destseg.model.teacher import Teacher
-from destseg.model.weights import load_weights, read_weights, save_weights
+from destseg.model.weights import fill, read_weights, save_weights
 
 FORMULA = Path(__file__).with_name("formula.safetensors")
 
@@ -38,14 +38,19 @@ def fetch(settings: TeacherSettings, out: Path = OUT) -> dict[str, str]:
         tensors, sha256 = _imagenet()
     else:
         path = FORMULA if settings.source == "formula" else Path(settings.path or "")
-        tensors, _ = read_weights(path)
+        if not path.is_file():
+            raise Error(f"teacher {path} does not exist; expected a safetensors file (teacher.path)")
         sha256 = files.sha256(path)
         if settings.source == "file" and sha256 != settings.sha256:
             raise Error(f"teacher {path} has SHA-256 {sha256}, expected {settings.sha256} (teacher.sha256)")
+        tensors, _ = read_weights(path)
     metadata = {"source": settings.source, "sha256": sha256}
-    wanted = Teacher().state_dict().keys()
-    save_weights(out, {name: tensor for name, tensor in tensors.items() if name in wanted}, metadata)
-    load_weights(out, Teacher())  # says now, not in training, if a tensor is missing or misshapen
+    teacher = Teacher()
+    wanted = teacher.state_dict().keys()
+    fill(
+        teacher, {name: tensor for name, tensor in tensors.items() if name in wanted}, settings.path or settings.source
+    )
+    save_weights(out, teacher, metadata)
     return metadata
 
 

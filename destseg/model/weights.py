@@ -61,11 +61,16 @@ def _opened(path: Path) -> Iterator[Any]:
 def load_weights(path: Path, module: nn.Module) -> dict[str, str]:
     """Fills `module` from the file and returns the file's metadata; the first wrong key or shape is an Error."""
     tensors, metadata = read_weights(path)
+    fill(module, tensors, str(path))
+    return metadata
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Loads the tensors; the first wrong key or shape is an Error that names `where`."""
     expected = module.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         found = list(tensors[name].shape) if name in tensors else "nothing"
         wanted = list(expected[name].shape) if name in expected else "nothing"
         if found != wanted:
-            raise Error(f"{path}: {name} is {found}, expected {wanted} for {type(module).__name__}")
+            raise Error(f"{where}: {name} is {found}, expected {wanted} for {type(module).__name__}")
     module.load_state_dict(tensors)
-    return metadata

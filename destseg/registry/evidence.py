@@ -22,7 +22,7 @@ LOSSES = ("student", "segmentation")
 FOLDERS = ("evaluation", "validation")
 LAST = ("evaluate", "package")  # the stages whose results are registered
 ABSENT = {"deleted", "not in cache"}  # DVC's words
-NOT_SOURCES = (":(exclude)dvc.lock", ":(exclude)build")  # what `dvc repro` writes leaves a tree clean (DESIGN 8)
+SOURCES = ("destseg", "flows", "data", ".dvc", "dvc.yaml", "params.yaml")  # what a training reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def lineage(category: str, root: Path) -> Lineage:
         dataset_version=dataset_version,
         dataset_url=_dataset_url(root, dataset_version),
         commit=versions.head(root),
-        clean=not versions.git(root, "status", "--porcelain", "--", ".", *NOT_SOURCES).strip(),
+        clean=not versions.git(root, "status", "--porcelain", "--", *SOURCES).strip(),
         training_key=versions.training_key(root, category),
         lock=versions.lock_entries(root, category),
         params=resolved_params(category, root),

@@ -172,4 +172,7 @@ def _reason(why: str) -> str:
 
 
 def _user() -> str:
-    return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    try:
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        raise Error("this user has no name here; say who decides with --who") from None

@@ -172,6 +172,7 @@ def training_key(root: Path, category: str) -> str:
         "params": _resolved(root, category),
         "stages": {name: stage["cmd"] for name, stage in stages.items()},
         "code": sorted(git(root, "ls-tree", "HEAD", "--", *code).splitlines()) if code else [],
+        "uncommitted": git(root, "diff", "HEAD", "--", *code) if code else "",
     }
     return _sha256(known)
 

@@ -2,19 +2,31 @@
 
 import csv
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from destseg import Error
 from destseg.files import replacing
 
+Schedule = Literal["constant", "cosine"]
 log = logging.getLogger(__name__)
 READ_EVERY = 50  # steps between two reads of the losses: each read waits for the device
 SAY_EVERY = 5.0  # seconds between two lines of progress
+
+
+def scheduler(optimiser: Optimizer, schedule: Schedule, steps: int) -> LambdaLR:
+    """Steps once after each of `steps` optimiser steps; every group's learning rate keeps or follows a half cosine."""
+    if schedule == "constant":
+        return LambdaLR(optimiser, lambda _: 1.0)
+    return LambdaLR(optimiser, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def run(name: str, steps: int, columns: Sequence[str], step: Callable[[], Tensor]) -> list[tuple[int, list[float]]]:
@@ -29,8 +41,9 @@ def run(name: str, steps: int, columns: Sequence[str], step: Callable[[], Tensor
             values = torch.stack(pending).tolist()  # the only wait for the device
             rows += [(number - len(values) + i + 1, value) for i, value in enumerate(values)]
             pending.clear()
-            if not all(map(torch.isfinite, torch.tensor(values).flatten())):
-                raise Error(f"{name}: the loss is not finite at step {number}; lower the learning rate")
+            bad = [at for at, row in rows[-len(values) :] if not all(map(math.isfinite, row))]
+            if bad:
+                raise Error(f"{name}: the loss is not finite at step {bad[0]}; lower the learning rate")
         if now - said >= SAY_EVERY or number == steps:
             said = now
             losses = ", ".join(f"{column} {value:.4f}" for column, value in zip(columns, rows[-1][1], strict=True))

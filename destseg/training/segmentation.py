@@ -33,6 +33,8 @@ class SegmentationSettings:
     """Of the two residual blocks."""
     lr_head: float = 0.01
     """Of the ASPP and what follows."""
+    schedule: loop.Schedule = "constant"
+    """constant: the paper's; cosine: the learning rates fall to 0, which helps short trainings."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
     precision: Precision = "auto"
@@ -67,6 +69,7 @@ def train(
         {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},
     ]
     optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+    scheduler = loop.scheduler(optimiser, settings.schedule, settings.steps)
 
     def step() -> Tensor:
         batch = synthesis.batch(settings.batch)
@@ -80,6 +83,7 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         (focal + l1).backward()
         optimiser.step()
+        scheduler.step()
         return torch.stack([focal.detach(), l1.detach()])
 
     rows = loop.run("segmentation", settings.steps, COLUMNS, step)

@@ -27,6 +27,8 @@ class StudentSettings:
     batch: int = 32
     """Images a step; the loss is a sum over them, so `lr` belongs to this size."""
     lr: float = 0.4
+    schedule: loop.Schedule = "constant"
+    """constant: the paper's; cosine: the learning rates fall to 0, which helps short trainings."""
     momentum: float = 0.9
     weight_decay: float = 1e-4
     precision: Precision = "auto"
@@ -48,6 +50,7 @@ def train(
     optimiser = torch.optim.SGD(
         student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
     )
+    scheduler = loop.scheduler(optimiser, settings.schedule, settings.steps)
 
     def step() -> Tensor:
         batch = synthesis.batch(settings.batch)
@@ -59,6 +62,7 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        scheduler.step()
         return (loss.detach() / settings.batch)[None]
 
     rows = loop.run("student", settings.steps, COLUMNS, step)

@@ -66,7 +66,10 @@ class Synthesis:
         """`size` images drawn with replacement, turned, and damaged. All draws come from the CPU generator."""
         device = self.images.device
         chosen = self._below(len(self.images), size).to(device)
-        normal = turn(self.images[chosen].float(), self._angles(size).to(device))
+        angles = self._angles(size)
+        normal = self.images[chosen].float()
+        if angles.any():  # asked on the CPU: the device need not be waited for
+            normal = turn(normal, angles.to(device))
         texture = self.textures[self._below(len(self.textures), size).to(device)].float()
         mask = perlin_masks(size, normal.shape[-1], self.settings, self.generator, device)
         beta = self._uniform(0, self.settings.beta_max, size).to(device).view(-1, 1, 1, 1)
@@ -87,8 +90,6 @@ class Synthesis:
 
 def turn(images: Tensor, degrees: Tensor) -> Tensor:
     """[B, 3, S, S] turned about the centre, bilinear; what comes from outside the frame is FILL."""
-    if not degrees.any():
-        return images
     grid = _rotated_grid(degrees, images.shape[-1]).to(images.dtype)
     return F.grid_sample(images - FILL, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + FILL
 

@@ -13,9 +13,9 @@ from great_expectations.expectations.core.expect_column_values_to_not_be_in_set 
 from great_expectations.expectations.core.expect_table_row_count_to_be_between import ExpectTableRowCountToBeBetween
 from great_expectations.expectations.row_conditions import Column, Condition
 
-from destseg.dataset.images import MAX_PIXELS
+from destseg.dataset.images import MAX_PIXELS, MODES
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
-from destseg.dataset.manifest import MASK_SUFFIX, MODES
+from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.dataset.splits import SplitSettings
 from destseg.validation.mask_expectations import mask_rules
 from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, rule, size
@@ -164,7 +164,7 @@ def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
     ]
     if split.calibration_share > 0:
         known.append(enough("calibration", "error", part == "calibration", 1, "normal image", "for calibration", share))
-    no_truth = "until there is one, the model is evaluated on synthetic defects only"
+    no_truth = "until there is one, nothing measures which defects the model finds"
     no_good = "the scores of good parts are measured on none"
     return [
         *known,

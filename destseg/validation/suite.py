@@ -11,8 +11,9 @@ import pandas as pd
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
+from destseg.dataset.images import MODES
 from destseg.dataset.layout import GOOD
-from destseg.dataset.manifest import MODES, Row, mask_path
+from destseg.dataset.manifest import Row, mask_path
 from destseg.dataset.splits import SplitSettings, is_calibration
 from destseg.validation.expectations import rules
 from destseg.validation.rule import Facts, Rule, size

