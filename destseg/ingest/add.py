@@ -116,7 +116,7 @@ def _bit_depth(category: str, root: Path) -> int:
 
 def _refuse_other(category: str, root: Path, source: Path, files: list[str]) -> None:
     """An Error when the category is there with other images than these; clears what a killed copy left."""
-    for stale in (root / DATASETS).glob(f".{check_category(category)}-*"):
+    for stale in (root / DATASETS).glob(f".{check_category(category)}-????????"):
         remove(stale)
     target = dataset_dir(category, root)
     if (root / versions.pointer(category)).exists():

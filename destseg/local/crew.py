@@ -72,7 +72,7 @@ class Crew:
         def show(line: str) -> None:
             text = _TIME.sub("", line).strip()
             if text and not text.startswith(("{", "[")) and not _NOISE.search(text):
-                self.progress.say(f"{category}: {text}")
+                self.progress.say(text if text.startswith(category) else f"{category}: {text}")
 
         command = [sys.executable, "-m", module, *arguments]
         output = run(command, cwd=self.checkout, env={**self.servers.env, **(env or {})}, log=show)

@@ -16,6 +16,7 @@ from destseg.storage.process import ProcessError, environment, run
 DATASETS = Path("data/mvtec")  # as dataset.layout has it, a floor above
 _NOT_TRAINING = ("categories", "ingest", "promotion")  # sections of params.yaml that change no trained model
 _LOST_RACE = re.compile(r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value")
+_HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage")
 _LONG = 600.0  # seconds: git over a slow network, not a dead one
 
 
@@ -26,8 +27,13 @@ def git(root: Path, *arguments: str, timeout: float = 60) -> str:
 
 
 def dvc(root: Path, *arguments: str, log: Callable[[str], None] | None = None, timeout: float | None = None) -> str:
-    """Output of `dvc <arguments>` in `root`, by this Python's DVC."""
-    return run(["dvc", *arguments], cwd=root, timeout=timeout, log=log)
+    """Output of `dvc <arguments>` in `root`, by this Python's DVC; `log` is spared its hints on what to type next."""
+
+    def shown(line: str) -> None:
+        if log is not None and line.strip() and not line.strip().startswith(_HINTS):
+            log(line)
+
+    return run(["dvc", *arguments], cwd=root, timeout=timeout, log=None if log is None else shown)
 
 
 def pointer(category: str) -> Path:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from destseg.dataset.images import FORMATS
 from destseg.ingest.inbox import unusable
+from destseg.validation.settings import ValidationSettings
 
 
 def encoded(image: Image.Image, format: str = "PNG") -> bytes:
@@ -61,3 +63,31 @@ def test_deep_photographs_need_their_declared_bit_depth() -> None:
     content = encoded(Image.fromarray(values))
     assert unusable(content, ".png", bit_depth=12) is None
     assert "bit_depth" in (unusable(content, ".png", bit_depth=8) or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "words"),
+    [
+        (encoded(photograph(size=(48, 20))), ".png", "48x20 pixels, expected 32 to 16384 on each side"),
+        (encoded(photograph("YCbCr"), "TIFF"), ".tif", "YCbCr, expected grey or RGB"),
+        (encoded(photograph(), "JPEG"), ".jpg", r"JPEG, expected one of PNG \(validation.formats\)"),
+        (encoded(Image.fromarray(np.repeat([[255] * 40, [90] * 40], [40, 20], 0).astype(np.uint8))), ".png", "white"),
+    ],
+)
+def test_what_validation_would_refuse_does_not_get_in(content: bytes, suffix: str, words: str) -> None:
+    reason = unusable(content, suffix, limits=ValidationSettings(formats=("PNG",) if suffix == ".jpg" else FORMATS))
+    assert reason is not None
+    assert re.search(words, reason), reason
+
+
+def test_broken_exif_is_no_traceback() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    photograph().save(stream, "JPEG", exif=exif)
+    whole, random = stream.getvalue(), np.random.default_rng(3)
+    for _ in range(300):
+        broken = bytearray(whole)
+        for at in random.integers(20, 60, 3):
+            broken[at] = random.integers(256)
+        unusable(bytes(broken), ".jpg")  # usable or not, it is said in words

@@ -61,6 +61,20 @@ def test_a_loss_that_explodes_stops_with_a_sentence() -> None:
         loop.run("student", 1, ("loss",), lambda: torch.tensor([float("nan")]))
 
 
+def test_a_cosine_schedule_ends_at_nothing_and_a_constant_one_stays() -> None:
+    def rates(schedule: loop.Schedule) -> list[float]:
+        optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 2.0)
+        scheduler, seen = loop.scheduler(optimiser, schedule, 4), []
+        for _ in range(4):
+            seen.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            scheduler.step()
+        return [*seen, optimiser.param_groups[0]["lr"]]
+
+    assert rates("constant") == [2.0] * 5
+    assert rates("cosine") == pytest.approx([2.0, 1.7071068, 1.0, 0.2928932, 0.0])
+
+
 def test_bfloat16_trains_too() -> None:
     settings = StudentSettings(steps=1, batch=2, precision="bfloat16")
     _, rows = student.train(Teacher(), synthesis(), settings, seed=0, device=CPU)
