@@ -110,6 +110,7 @@ class Demo:
             self.progress.doing(f"{category}: pushing dataset version {added.version}")
             versions.dvc(self.checkout, "push", str(versions.pointer(category)))
             self.repository.publish(f"{category}: first dataset version {added.version}")
+            remove(dataset_dir(category, self.checkout))  # DVC would take it for a change once there is a next version
 
     def fill_inboxes(self) -> None:
         """Drops a batch of new photographs, some of them unusable, into the inbox of each category."""
