@@ -154,7 +154,7 @@ def test_a_place_that_is_no_repository_is_refused(tmp_path: Path, source: Path) 
 
 
 def test_what_a_killed_copy_left_is_cleared(root: Path, source: Path) -> None:
-    picture(root / "data/mvtec/.washer-abc/washer/train/good/a.png", seed=0)
+    picture(root / "data/mvtec/.washer-abcd1234/washer/train/good/a.png", seed=0)
     room._refuse_other("washer", root, source, [])
     assert not list((root / "data/mvtec").iterdir())
 
