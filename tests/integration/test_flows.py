@@ -36,6 +36,7 @@ SETTINGS = DemoSettings(
     size=64,
     overrides={
         "image": {"size": 64},
+        "split": {"calibration_share": 0.4},
         "teacher": {"source": "formula"},
         "student": {"steps": 2, "batch": 2},
         "segmentation": {"width": 16, "steps": 2, "batch": 2},

@@ -60,6 +60,7 @@ def make_repository(root: Path) -> Path:
 def settings(params: Any) -> None:
     params["teacher"]["source"] = "formula"
     params["image"]["size"] = 64
+    params["split"]["calibration_share"] = 0.4  # of few images, so that some are held out on every machine
     params["texture"]["count"] = 4
     params["validation"]["min_normals"] = 4
     params["student"].update({"steps": 1, "batch": 2, "lr": 0.01, "precision": "float32"})
@@ -73,7 +74,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(root, settings)
     for category in ("washer", "fabric"):
         source = root.parent / f"{root.name}-{category}"
-        render_dataset(source, category, normals=12, test_normals=2, defects_per_kind=1, size=64)
+        render_dataset(source, category, normals=20, test_normals=2, defects_per_kind=1, size=64)
         run(root, "destseg", "dataset", "add", category, "--from", str(source))
     run(root, "git", "add", ".")
     run(root, "git", "commit", "--quiet", "-m", "Two datasets")
@@ -102,7 +103,7 @@ def test_metrics_and_plots_are_declared(repository: Path) -> None:
 
 def test_a_setting_of_the_segmentation_retrains_no_student(repository: Path) -> None:
     change(repository, lambda params: params["categories"]["washer"]["segmentation"].update({"lr_head": 0.02}))
-    assert repro(repository) == {"segmentation@washer", "evaluate@washer", "package@washer"}
+    assert repro(repository) == {"datasets", "segmentation@washer", "evaluate@washer", "package@washer"}
 
 
 def test_a_new_defect_image_retrains_nothing(repository: Path) -> None:
