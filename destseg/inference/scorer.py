@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from destseg.model.device import placed
 from destseg.model.network import DeSTSeg
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class TorchScorer:
     """The network in torch, float32, on one device."""
 
     def __init__(self, network: DeSTSeg, device: torch.device, *, batch: int = 8) -> None:
-        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = placed(network.eval(), device)
         self.device, self.batch = device, batch
 
     @torch.inference_mode()

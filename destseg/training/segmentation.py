@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
-from destseg.model.device import Precision, autocast
+from destseg.model.device import Precision, autocast, placed
 from destseg.model.segmentation import Segmentation
 from destseg.model.similarity import similarities
 from destseg.model.student import Student
@@ -60,10 +60,10 @@ def train(
 ) -> tuple[Segmentation, list[tuple[int, list[float]]]]:
     """The trained segmentation net (eval mode, on `device`) and its (step, [focal, l1]) rows."""
     torch.manual_seed(seed)
-    segmentation = Segmentation(settings.width).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    segmentation = placed(Segmentation(settings.width), device)
     segmentation.train()
-    teacher = teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    student = student.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    teacher = placed(teacher, device)
+    student = placed(student, device).eval()
     groups = [
         {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
         {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from destseg.dataset.layout import STUDENT, build_dir
-from destseg.model.device import Precision, autocast
+from destseg.model.device import Precision, autocast, placed
 from destseg.model.student import Student
 from destseg.model.teacher import Teacher, normalise
 from destseg.model.weights import save_weights
@@ -44,9 +44,9 @@ def train(
 ) -> tuple[Student, list[tuple[int, list[float]]]]:
     """The trained student (eval mode, on `device`) and its (step, [loss]) rows."""
     torch.manual_seed(seed)
-    student = Student().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    student = placed(Student(), device)
     student.train()
-    teacher = teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    teacher = placed(teacher, device)
     optimiser = torch.optim.SGD(
         student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
     )
