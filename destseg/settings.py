@@ -71,7 +71,7 @@ def read_environment(into: type[T], *, prefix: str = "DESTSEG_") -> T:
     for field in dataclasses.fields(into):  # type: ignore[arg-type]
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in found:
-            raise Error(f"{prefix}{field.name.upper()} is not set in the environment: {into.__doc__}")
+            raise Error(f"{prefix}{field.name.upper()} is not set; expected it in the environment, see README.md")
     return _build(into, found, f"environment {prefix}*")
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import shutil
 import tempfile
 import time
 import uuid
@@ -62,8 +63,11 @@ def sweep(workspaces: Path) -> None:
         with file:
             if _taken(file):
                 log.info("removing %s, which a dead run left", lock.with_suffix(""))
-                remove(lock.with_suffix(""))
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)  # another sweep may be at it
                 lock.unlink(missing_ok=True)
+    for folder in workspaces.iterdir():  # a lock comes before its clone: one without was left by a removal that failed
+        if folder.is_dir() and not folder.with_name(f"{folder.name}.lock").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from destseg.validation.settings import ValidationSettings
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5  # batches redone because another ingest of the same category was faster
-_TELLING = 5  # of fewer photographs, a share of rejects says nothing about the camera
+_TELLING = 3  # of fewer photographs, a share of rejects says nothing about the camera
 _PUSHES = 20  # of one batch, when ingests of other categories push to the same branch
 
 

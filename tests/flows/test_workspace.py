@@ -64,5 +64,5 @@ def test_an_unknown_branch_fails_at_once_and_leaves_nothing(workspaces: Path, mo
 
 def test_no_origin_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DESTSEG_ORIGIN", raising=False)
-    with pytest.raises(Error, match="origin"), workspace("retrain-washer"):
+    with pytest.raises(Error, match="DESTSEG_ORIGIN is not set"), workspace("retrain-washer"):
         pass

@@ -191,6 +191,16 @@ def test_a_batch_that_is_mostly_unusable_stops_and_leaves_all_as_it_was(line: Li
     assert line.version() == before
 
 
+def test_a_single_unusable_photograph_goes_to_quarantine(line: Line) -> None:
+    before, quarantined = line.version(), len(line.keys("quarantine/"))
+    line.send({"alone.png": black()})
+    batch = line.ingest()
+    assert (batch.accepted, batch.rejected, batch.dataset_version) == (0, 1, None)
+    assert line.keys("inbox/washer/") == []
+    assert len(line.keys("quarantine/")) == quarantined + 2  # with the sentence that says why
+    assert line.version() == before
+
+
 def test_killed_before_and_after_the_push_it_ends_in_the_same_version(line: Line) -> None:
     root = line.clone()
     before, files, quarantined = line.version(), versions.listing(root, "washer"), line.quarantined("bad")

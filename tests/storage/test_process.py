@@ -47,7 +47,8 @@ def written(path: Path, lines: int) -> list[int]:
 def caller(tmp_path: Path) -> subprocess.Popen[bytes]:
     """Another Python that runs FAMILY."""
     code = (
-        "import sys, pathlib; from destseg.storage import process;"
+        "import signal, sys, pathlib; from destseg.storage import process;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background job has it ignored
         f"process.run(['sh', '-c', {FAMILY!r}], cwd=pathlib.Path(sys.argv[1]))"
     )
     return subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
