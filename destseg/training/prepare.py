@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from destseg import Error
 from destseg.dataset import textures
 from destseg.dataset.accepted import read_accepted
 from destseg.dataset.images import ImageSettings, load_all
@@ -29,7 +30,12 @@ def prepare(category: str, stage: str) -> Start:
     image = read_section("image", ImageSettings, category=category)
     accepted = read_accepted(category)
     images = load_all(accepted.paths(accepted.training), image).to(on)
-    filling = textures.load(read_section("texture", textures.TextureSettings), image.size, seed).to(on)
     settings = read_section("synthesis", SynthesisSettings, category=category)
+    side = settings.crop or image.size
+    if side > image.size:
+        raise Error(
+            f"synthesis.crop of {category} is {side}, larger than image.size {image.size}; lower it or set it to null"
+        )
+    filling = textures.load(read_section("texture", textures.TextureSettings), side, seed).to(on)
     synthesis = Synthesis(images, filling, settings, seeded(seed, f"{category}/{stage}"))
     return Start(load_teacher(TEACHER)[0], synthesis, seed, on)

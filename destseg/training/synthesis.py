@@ -3,19 +3,27 @@
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 FILL = 114  # grey where a rotated image leaves its frame (public code)
+OWN_GAIN = (0.3, 2.0)  # brightness of a patch of the product's own surface: a shadow up to a highlight
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts to grey
+_FLIPS: dict[str, tuple[int, ...]] = {"none": (), "horizontal": (3,), "vertical": (2,), "both": (3, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisSettings:
-    """What a synthetic defect looks like and how normal images are turned."""
+    """What a synthetic defect looks like and how normal images are turned; the defaults are the paper's."""
 
+    crop: int | None = None
+    """Side in pixels of the squares that are cut out of the normal images anew each time; null: whole images. For small
+    defects on large images: the network is convolutional and scores whole images all the same."""
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"
+    """Mirror images that a good part could give as well: horizontal changes left and right, vertical up and down."""
     quarter_turns: bool = False
     """Turn normal images by 0, 90, 180 or 270 degrees: for products without an upright (bottle, carpet, screw, ...)."""
     max_degrees: float = 0.0
@@ -28,8 +36,17 @@ class SynthesisSettings:
     """Where the noise exceeds this is defect."""
     beta_max: float = 0.8
     """Weight of the normal image inside the defect is drawn from 0 to this (public code; equation 1: 1 - beta)."""
+    grey: bool = False
+    """Take the textures in grey: on a product photographed in grey, colour alone would give the defect away."""
+    own_share: float = 0.0
+    """Share of the images whose defects are filled with another place of a normal image, turned, darkened or lit,
+    instead of a texture (after CutPaste, CVPR 2021): flaws in the surface rather than foreign matter."""
 
     def __post_init__(self) -> None:
+        if self.crop is not None and (self.crop < 64 or self.crop % 32):
+            raise ValueError(f"crop is {self.crop}, expected null or a multiple of 32 from 64 up")
+        if not 0 <= self.own_share <= 1:
+            raise ValueError(f"own_share is {self.own_share}, expected 0 to 1")
         if not 0 <= self.scale_min <= self.scale_max <= 6:
             raise ValueError(
                 f"scale_min {self.scale_min} and scale_max {self.scale_max}: expected 0 <= min <= max <= 6"
@@ -55,26 +72,59 @@ def seeded(seed: int, purpose: str) -> torch.Generator:
 
 
 class Synthesis:
-    """Draws training batches from normal images and textures, both uint8 [N, 3, S, S] on one device."""
+    """Draws training batches from normal images uint8 [N, 3, L, L] and textures uint8 [M, 3, S, S] on one device.
+
+    S is the crop's side, or L without a crop.
+    """
 
     def __init__(
         self, images: Tensor, textures: Tensor, settings: SynthesisSettings, generator: torch.Generator
     ) -> None:
-        self.images, self.textures, self.settings, self.generator = images, textures, settings, generator
+        self.images, self.settings, self.generator = images, settings, generator
+        self.textures = _in_grey(textures) if settings.grey else textures
 
     def batch(self, size: int) -> Batch:
         """`size` images drawn with replacement, turned, and damaged. All draws come from the CPU generator."""
         device = self.images.device
-        chosen = self._below(len(self.images), size).to(device)
-        angles = self._angles(size)
-        normal = self.images[chosen].float()
-        if angles.any():  # asked on the CPU: the device need not be waited for
-            normal = turn(normal, angles.to(device))
-        texture = self.textures[self._below(len(self.textures), size).to(device)].float()
+        normal = self._normal(size)
+        filling = self._filling(size)
         mask = perlin_masks(size, normal.shape[-1], self.settings, self.generator, device)
-        beta = self._uniform(0, self.settings.beta_max, size).to(device).view(-1, 1, 1, 1)
-        damaged = torch.where(mask > 0, (1 - beta) * texture + beta * normal, normal)
+        beta = self._each(self._uniform(0, self.settings.beta_max, size))
+        damaged = torch.where(mask > 0, (1 - beta) * filling + beta * normal, normal)
         return Batch(normal, damaged, mask)
+
+    def _normal(self, size: int) -> Tensor:
+        """Crops of normal images, flipped and turned: float [size, 3, S, S]."""
+        normal = self._crops(size)
+        for axis in _FLIPS[self.settings.flips]:
+            normal = torch.where(self._each(self._below(2, size) > 0), normal.flip(axis), normal)
+        angles = self._angles(size)
+        # Asked on the CPU: the device need not be waited for.
+        return turn(normal, angles.to(self.images.device)) if angles.any() else normal
+
+    def _filling(self, size: int) -> Tensor:
+        """What the defects are filled with: textures, or the product's own surface; float [size, 3, S, S]."""
+        textures = self.textures[self._below(len(self.textures), size).to(self.images.device)].float()
+        if not self.settings.own_share:
+            return textures
+        quarters = self._below(4, size) * 90.0
+        gain = torch.exp(self._uniform(math.log(OWN_GAIN[0]), math.log(OWN_GAIN[1]), size))
+        own = turn(self._crops(size), quarters.to(self.images.device)) * self._each(gain)
+        return torch.where(self._each(self._uniform(0, 1, size) < self.settings.own_share), own.clamp(0, 255), textures)
+
+    def _crops(self, size: int) -> Tensor:
+        chosen, whole = self._below(len(self.images), size), self.images.shape[-1]
+        side = self.settings.crop or whole
+        if side == whole:
+            return self.images[chosen.to(self.images.device)].float()
+        tops, lefts = (self._below(whole - side + 1, size).tolist() for _ in range(2))
+        places = zip(chosen.tolist(), tops, lefts, strict=True)
+        cut = [self.images[i, :, top : top + side, left : left + side] for i, top, left in places]
+        return torch.stack(cut).float()
+
+    def _each(self, values: Tensor) -> Tensor:
+        """One value for each image of the batch, [B] to [B, 1, 1, 1] on the device."""
+        return values.to(self.images.device).view(-1, 1, 1, 1)
 
     def _below(self, limit: int, size: int) -> Tensor:
         return torch.randint(limit, (size,), generator=self.generator)
@@ -86,6 +136,13 @@ class Synthesis:
         quarters = self._below(4, size) * 90.0
         small = self._uniform(-self.settings.max_degrees, self.settings.max_degrees, size)
         return small + quarters if self.settings.quarter_turns else small
+
+
+def _in_grey(images: Tensor) -> Tensor:
+    """uint8 [N, 3, S, S] with three equal channels."""
+    weights = torch.tensor(_LUMINANCE, device=images.device).view(3, 1, 1)
+    grey = [(image * weights).sum(dim=0, keepdim=True).round().to(torch.uint8).expand_as(image) for image in images]
+    return torch.stack(grey)
 
 
 def turn(images: Tensor, degrees: Tensor) -> Tensor:

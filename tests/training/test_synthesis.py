@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from destseg.training.synthesis import FILL, Synthesis, SynthesisSettings, perlin_masks, seeded, turn
+from destseg.training.synthesis import FILL, Batch, Synthesis, SynthesisSettings, perlin_masks, seeded, turn
 
 CPU = torch.device("cpu")
 
@@ -71,7 +71,78 @@ def test_same_seed_gives_the_same_batches_and_another_seed_others() -> None:
     assert not torch.equal(first.mask, other.mask)
 
 
-@pytest.mark.parametrize("wrong", [{"scale_min": 3, "scale_max": 2}, {"beta_max": 1.0}, {"max_degrees": -1.0}])
+def ramps(size: int = 128) -> torch.Tensor:
+    """One image whose red rises to the right and whose green rises downwards, two levels a pixel."""
+    axis = torch.arange(size)
+    return torch.stack([axis.expand(size, size), axis[:, None].expand(size, size), torch.zeros(size, size)])[None].to(
+        torch.uint8
+    )
+
+
+def drawn(settings: SynthesisSettings, count: int = 64) -> Batch:
+    side = settings.crop or 128
+    colours = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(2, 3, side, side)
+    return Synthesis(ramps(), colours, settings, seeded(0, "test")).batch(count)
+
+
+def test_crops_are_places_of_the_image_at_its_own_scale() -> None:
+    batch = drawn(SynthesisSettings(crop=64))
+    assert batch.normal.shape == batch.damaged.shape == (64, 3, 64, 64)
+    assert batch.mask.shape == (64, 1, 64, 64)
+    corners = batch.normal[:, :2, 0, 0]
+    assert torch.equal(batch.normal[:, :2, -1, -1], corners + 63)
+    assert corners.min() < 8
+    assert corners.max() > 56
+    assert len(corners.unique(dim=0)) > 30
+
+
+@pytest.mark.parametrize(
+    ("flips", "seen"),
+    [
+        ("none", {(0, 0)}),
+        ("horizontal", {(0, 0), (127, 0)}),
+        ("vertical", {(0, 0), (0, 127)}),
+        ("both", {(0, 0), (127, 0), (0, 127), (127, 127)}),
+    ],
+)
+def test_flips_are_those_that_were_asked_for(flips: str, seen: set[tuple[int, int]]) -> None:
+    batch = drawn(SynthesisSettings(flips=flips))  # type: ignore[arg-type]
+    assert {(int(red), int(green)) for red, green in batch.normal[:, :2, 0, 0]} == seen
+
+
+def test_grey_textures_have_the_luminance_of_their_colours() -> None:
+    batch = drawn(SynthesisSettings(grey=True, beta_max=0.0))
+    inside = batch.damaged.permute(0, 2, 3, 1)[batch.mask[:, 0] == 1]
+    assert torch.all(inside == round(255 * 0.299))
+
+
+def test_own_filling_is_the_product_itself_darkened_or_lit() -> None:
+    batch = drawn(SynthesisSettings(own_share=1.0, beta_max=0.0))
+    inside = batch.damaged.permute(0, 2, 3, 1)[batch.mask[:, 0] == 1]
+    assert inside[:, 2].max() < 0.01  # the image has no blue, and its red is no texture's
+    assert inside[:, 0].max() > 130  # lit: the image's own red ends at 127
+    assert inside[:, 0].max() <= 255
+    assert not torch.all(inside[:, 0] == 255)
+
+
+def test_own_filling_takes_its_share_of_the_images() -> None:
+    batch = drawn(SynthesisSettings(own_share=0.25, beta_max=0.0), count=400)
+    marked = batch.mask[:, 0].flatten(1).any(dim=1)
+    textured = ((batch.damaged[:, 0] == 255) & (batch.damaged[:, 1] == 0) & (batch.mask[:, 0] == 1)).flatten(1).any(1)
+    assert 0.68 < (textured[marked].float().mean()) < 0.85
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scale_min": 3, "scale_max": 2},
+        {"beta_max": 1.0},
+        {"max_degrees": -1.0},
+        {"crop": 100},
+        {"crop": 32},
+        {"own_share": 1.5},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         SynthesisSettings(**wrong)  # type: ignore[arg-type]
