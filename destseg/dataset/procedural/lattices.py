@@ -121,3 +121,44 @@ def bricks(draw: Generator) -> Pattern:
         return smoothstep(joint / 2, joint, edge) * tone
 
     return pattern
+
+
+def mesh(draw: Generator) -> Pattern:
+    """Wires over and under each other, straight or waved: sieves, chain link, gauze."""
+    pitch, wire = between(draw, 5, 36), draw.uniform(0.12, 0.4)
+    wave = float(draw.choice([0.0, 0.15, 0.4])) * pitch
+    slant, ground = float(draw.choice([0.0, 0.0, 0.6])), draw.uniform(0, 0.4)
+
+    def pattern(x: Field, y: Field, _rng: Generator) -> Field:
+        x = x + slant * y
+        turn = np.pi / pitch
+        u, v = (x + wave * np.sin(y * turn)) * (1 / pitch), (y + wave * np.sin(x * turn)) * (1 / pitch)
+        iu, iv = np.floor(u), np.floor(v)
+        du, dv = (u - iu - 0.5) / wire, (v - iv - 0.5) / wire
+        down, across = np.sqrt(np.clip(1 - du * du, 0, 1)), np.sqrt(np.clip(1 - dv * dv, 0, 1))
+        over = (iu + iv) % 2
+        top, below = np.where(over > 0, down, across), np.where(over > 0, across, down)
+        height: Field = np.maximum(np.where(top > 0, 0.4 + 0.6 * top, 0.7 * below), ground)
+        return height
+
+    return pattern
+
+
+def glyphs(draw: Generator) -> Pattern:
+    """Small signs of 3x5 dots on a lattice, out of an alphabet of a few: print, codes, circuits."""
+    tall, kinds = between(draw, 9, 40), int(draw.integers(1, 9))
+    alphabet = (draw.random((kinds, 5, 3)) < draw.uniform(0.35, 0.75)).astype(np.float32)
+    space, missing = float(draw.choice([1.0, 1.4])), float(draw.choice([0.0, 0.0, 0.3]))
+
+    def pattern(x: Field, y: Field, rng: Generator) -> Field:
+        u, v = x * (1 / (0.66 * tall * space)), y * (1 / (tall * space))
+        iu, iv = np.floor(u), np.floor(v)
+        h = hashed(iu, iv, salted(rng))
+        which = (uniform(h, 0) * kinds).astype(int)
+        column = np.floor((u - iu) * 4 * space - 0.5).astype(int)
+        row = np.floor((v - iv) * 6 * space - 0.5).astype(int)
+        inside = (column >= 0) & (column < 3) & (row >= 0) & (row < 5) & (uniform(h, 1) >= missing)
+        ink: Field = alphabet[which, row.clip(0, 4), column.clip(0, 2)] * inside
+        return ink
+
+    return pattern

@@ -134,3 +134,28 @@ def scratches(draw: Generator) -> Pattern:
         return out
 
     return pattern
+
+
+def contours(draw: Generator) -> Pattern:
+    """Closed outlines of a few waves, nested, on a jittered lattice: stamps, shells, gaskets (after Kataoka 2022)."""
+    size, rings = between(draw, 14, 60), int(draw.integers(1, 6))
+    waves = draw.integers(2, 9, size=3).astype(np.float32)
+    depths, phases = draw.uniform(0.0, 0.25, 3), draw.uniform(0, 2 * np.pi, 3)
+    thick, filled, jitter = draw.uniform(0.15, 0.8), draw.random() < 0.4, draw.uniform(0, 0.5)
+
+    def pattern(x: Field, y: Field, rng: Generator) -> Field:
+        u, v = x * (1 / size), y * (1 / size)
+        iu, iv = np.floor(u), np.floor(v)
+        h = hashed(iu, iv, salted(rng))
+        dx = u - iu - 0.5 - 0.3 * jitter * (uniform(h, 0) - 0.5)
+        dy = v - iv - 0.5 - 0.3 * jitter * (uniform(h, 1) - 0.5)
+        angle = np.arctan2(dy, dx) + 2 * np.pi * jitter * uniform(h, 2)
+        bent = 1 + sum(d * np.cos(w * angle + p) for d, w, p in zip(depths, waves, phases, strict=True))
+        radius = np.sqrt(dx * dx + dy * dy) / (0.36 * bent.clip(0.3))
+        level = radius * rings
+        line: Field = smoothstep(0, 0.2, thick / 2 + 0.1 - np.abs(level - np.floor(level) - 0.5))
+        body = 0.5 * (radius < 1) if filled else 0.0
+        height: Field = np.maximum(line * (radius < 1), body)
+        return height
+
+    return pattern

@@ -8,10 +8,12 @@ from destseg.dataset.procedural.noise import (
     Pattern,
     between,
     fractal,
+    hashed,
     perlin,
     salted,
     smoothstep,
     spectrum,
+    uniform,
 )
 
 
@@ -92,5 +94,64 @@ def veins(draw: Generator) -> Pattern:
         phase = distance / period + push * noise
         wave = phase - np.floor(phase) if saw else 0.5 + 0.5 * np.sin(phase * (2 * np.pi))
         return wave**sharp
+
+    return pattern
+
+
+def cracks(draw: Generator) -> Pattern:
+    """Thin dark lines that wander over a calm ground, whole or broken: crazing, hairs, worm holes."""
+    step, thin, octaves = 1 / between(draw, 12, 60), between(draw, 0.01, 0.06), int(draw.integers(1, 4))
+    sparse, rough, deep = draw.uniform(0.0, 0.6), draw.uniform(0.05, 0.3), draw.uniform(0.4, 0.8)
+
+    def pattern(x: Field, y: Field, rng: Generator) -> Field:
+        u, v = x * step, y * step
+        line = np.abs(fractal(u, v, salted(rng), octaves=octaves) - 0.5)
+        present = fractal(u / 2, v / 2, salted(rng), octaves=2) > 0.4 * sparse + 0.2
+        ground = 0.75 + rough * perlin(u * 9, v * 9, salted(rng))
+        height: Field = ground - deep * present * (1 - smoothstep(thin / 3, thin, line))
+        return height
+
+    return pattern
+
+
+def milled(draw: Generator) -> Pattern:
+    """Rows of arcs that a turning cutter leaves, each row over the one before."""
+    radius, feed, row = between(draw, 20, 120), between(draw, 2, 10), between(draw, 12, 60)
+    sharp, wear, both = between(draw, 0.5, 4), draw.uniform(0, 0.5), draw.random() < 0.3
+
+    def pattern(x: Field, y: Field, rng: Generator) -> Field:
+        v = y / row
+        across = (v - np.floor(v) - 0.5) * row
+        bow = np.sqrt(np.maximum(radius * radius - across * across, 1.0))
+        phase = (x + bow) / feed + uniform(hashed(np.zeros_like(v), np.floor(v), salted(rng)), 1)
+        height = (0.5 + 0.5 * np.sin(phase * (2 * np.pi))) ** sharp
+        if both:
+            height = np.maximum(height, (0.5 + 0.5 * np.sin(((x - bow) / feed) * (2 * np.pi))) ** sharp)
+        worn: Field = height * (1 - wear * fractal(x / 30, y / 30, salted(rng), octaves=3))
+        return worn
+
+    return pattern
+
+
+def fractals(draw: Generator) -> Pattern:
+    """Julia sets, mirrored into a tiling: detail at all sizes, with curls and branches."""
+    size, iterations = between(draw, 24, 120), int(draw.integers(6, 24))
+    angle, push = draw.uniform(0, 2 * np.pi), draw.uniform(0.95, 1.15)
+    # Just around the main cardioid of the Mandelbrot set, where the sets are most branched.
+    c = push * (0.5 * np.exp(1j * angle) - 0.25 * np.exp(2j * angle))
+
+    def pattern(x: Field, y: Field, _rng: Generator) -> Field:
+        u, v = x / size, y / size
+        real = np.abs(u - 2 * np.floor(u / 2) - 1) * 3 - 1.5
+        imaginary = np.abs(v - 2 * np.floor(v / 2) - 1) * 3 - 1.5
+        count = np.zeros_like(x)
+        for _ in range(iterations):
+            real, imaginary = (
+                np.clip(real * real - imaginary * imaginary + np.float32(c.real), -4, 4),
+                np.clip(2 * real * imaginary + np.float32(c.imag), -4, 4),
+            )
+            count += np.exp(-(real * real + imaginary * imaginary))
+        height: Field = count / max(float(count.max()), 1e-3)
+        return height
 
     return pattern

@@ -8,17 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from destseg.dataset.procedural.lattices import bricks, plaid, stripes, weave
+from destseg.dataset.procedural.lattices import bricks, glyphs, mesh, plaid, stripes, weave
 from destseg.dataset.procedural.noise import Field, Generator, Pattern, between, fractal, perlin, salted, turned
-from destseg.dataset.procedural.shapes import dots, leaves, scratches, voronoi
-from destseg.dataset.procedural.surfaces import band_noise, brushed, clouds, power_noise, veins
+from destseg.dataset.procedural.shapes import contours, dots, leaves, scratches, voronoi
+from destseg.dataset.procedural.surfaces import (
+    band_noise,
+    brushed,
+    clouds,
+    cracks,
+    fractals,
+    milled,
+    power_noise,
+    veins,
+)
 
 Image = NDArray[np.uint8]
 # A family that varies more stands here twice and is drawn twice as often.
 FAMILIES: tuple[Callable[[Generator], Pattern], ...] = (
     *(power_noise, band_noise, band_noise, brushed, clouds, veins),
-    *(voronoi, voronoi, dots, dots, leaves, leaves, scratches),
-    *(stripes, plaid, weave, bricks),
+    *(cracks, milled, fractals),
+    *(voronoi, voronoi, dots, dots, leaves, leaves, scratches, contours),
+    *(stripes, plaid, weave, bricks, mesh, glyphs),
 )
 
 
@@ -42,6 +52,8 @@ class Texture:
     """Strength of slow changes of colour."""
     relief: float
     """Strength of the light that falls from one side on the heights."""
+    gloss: float
+    """Strength of the highlights on slopes that face the light, 0 for a matt surface."""
     blur: float
     """Gaussian deviation in pixels: softness of the surface."""
     grain: float
@@ -60,7 +72,8 @@ class Texture:
             warp=(between(draw, 1, 8) if draw.random() < 0.4 else 0.0, between(draw, 10, 60)),
             colours=_colours(draw),
             tint=float(draw.uniform(0.05, 0.3)) if draw.random() < 0.25 else 0.0,
-            relief=between(draw, 0.2, 1.5) if draw.random() < 0.4 else 0.0,
+            relief=between(draw, 0.2, 1.5) if draw.random() < 0.5 else 0.0,
+            gloss=between(draw, 0.1, 0.8) if draw.random() < 0.2 else 0.0,
             blur=between(draw, 0.4, 1.6) if draw.random() < 0.35 else 0.0,
             grain=between(draw, 0.01, 0.12) if draw.random() < 0.4 else 0.0,
         )
@@ -79,9 +92,13 @@ class Texture:
             slow = fractal(x / 40, y / 40, salted(rng), octaves=2) - 0.5
             image = image + (2 * self.tint) * slow * self.colours[0][::-1, None, None]
         light = 1 + rng.normal(0, 0.15) * lit_x + rng.normal(0, 0.15) * lit_y
-        if self.relief:
+        if self.relief or self.gloss:
             down, across = np.gradient(height)
-            light = light + self.relief * (0.8 * across + 0.6 * down)
+            side = rng.normal(0.64, 0.3)  # where the lamp stands, in radians
+            slope = math.cos(side) * across + math.sin(side) * down
+            light = light + self.relief * slope
+            highlight = self.gloss * np.exp(-(((slope - 0.08) / 0.05) ** 2))
+            image = image + highlight
         image = image * light
         if self.grain:
             image = image + self.grain * rng.standard_normal(height.shape, dtype=np.float32)
