@@ -1,4 +1,7 @@
-"""The numbers of metrics.json: image and pixel metrics on raw scores, exact with ties. Needs numpy and scipy only."""
+"""The numbers of metrics.json: image and pixel metrics on raw scores, exact with ties. Needs numpy and scipy only.
+
+docs/metrics.md has the definitions, and the answer for each case that leaves a metric undefined.
+"""
 
 import dataclasses
 import math
@@ -8,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from destseg import Error
-from destseg.evaluation.ranking import Floats, PixelRanking, Ranking, rank, rank_pixels
+from destseg.evaluation.pixels import PixelRanking, rank_pixels
+from destseg.evaluation.ranking import Floats, Ranking, rank
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """The six numbers, each in [0, 1], NaN where the images do not define it."""
+    """Each in [0, 1], NaN where the images do not define it.
+
+    The two F1-max take their thresholds from the test set: they say how good the order is, and no gate reads them.
+    """
 
     image_auroc: float
     pixel_auroc: float
@@ -21,6 +28,8 @@ class Metrics:
     iap: float
     iap90: float
     pro: float
+    image_f1_max: float
+    pixel_f1_max: float
 
     def to_dict(self) -> dict[str, float | None]:
         """By name, None for NaN, as JSON wants it."""
@@ -39,8 +48,9 @@ def evaluate_maps(
 
     >>> maps = np.array([[[0.1, 0.2]], [[0.3, 0.2]]])
     >>> masks = np.array([[[False, False]], [[True, False]]])
-    >>> evaluate_maps(maps.max(axis=(1, 2)), maps, masks, np.array([False, True]))
-    Metrics(image_auroc=1.0, pixel_auroc=1.0, pixel_ap=1.0, iap=1.0, iap90=1.0, pro=1.0)
+    >>> found = evaluate_maps(maps.max(axis=(1, 2)), maps, masks, np.array([False, True]))
+    >>> found.image_auroc, found.pixel_ap, found.pro, found.pixel_f1_max
+    (1.0, 1.0, 1.0, 1.0)
     """
     check_shapes(image_scores, maps, masks, defective)
     return from_rankings(rank(image_scores[defective], image_scores[~defective]), rank_pixels(maps, masks))
@@ -55,6 +65,8 @@ def from_rankings(images: Ranking, pixels: PixelRanking) -> Metrics:
         iap=pixels.iap(),
         iap90=pixels.iap_at(90),
         pro=pixels.pro(),
+        image_f1_max=images.f1_max(),
+        pixel_f1_max=pixels.pixels.f1_max(),
     )
 
 

@@ -27,6 +27,8 @@ _MEANINGS = {
         "PRO",
         f"how much of each defect is covered, while up to {100 * PRO_LIMIT:.0f}\u00a0% of normal pixels are marked",
     ),
+    "image_f1_max": ("Image F1-max", "balance of found and falsely rejected images at the best threshold in hindsight"),
+    "pixel_f1_max": ("Pixel F1-max", "the same for defective and normal pixels"),
 }
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from destseg.dataset.layout import GOOD, Sample
-from destseg.evaluation.metrics import Metrics, evaluate_maps, from_rankings
-from destseg.evaluation.ranking import PixelRanking, Ranking, rank, rank_pixels
+from destseg.evaluation.metrics import Metrics, check_shapes, from_rankings
+from destseg.evaluation.pixels import Part, PixelRanking, rank_parts, sort_pixels
+from destseg.evaluation.ranking import Ranking, rank
 from destseg.model.calibration import Calibration
 
 
@@ -46,9 +47,15 @@ class Scored:
         return rank(self.scores[self.defective], self.scores[~self.defective])
 
     @cached_property
+    def parts(self) -> dict[str, Part]:
+        """The sorted pixels of each kind, `good` among them even where there are none."""
+        check_shapes(self.scores, self.maps, self.masks, self.defective)
+        return {kind: sort_pixels(self.maps, self.masks, self.kinds == kind) for kind in [GOOD, *self.defect_types]}
+
+    @cached_property
     def pixels(self) -> PixelRanking:
         """All pixels of all images."""
-        return rank_pixels(self.maps, self.masks)
+        return rank_parts(list(self.parts.values()))
 
     def metrics(self) -> Metrics:
         """Over all images."""
@@ -56,8 +63,8 @@ class Scored:
 
     def metrics_of(self, defect_type: str) -> Metrics:
         """Over the normal images and those of one defect type."""
-        chosen = ~self.defective | (self.kinds == defect_type)
-        return evaluate_maps(self.scores[chosen], self.maps[chosen], self.masks[chosen], self.defective[chosen])
+        images = rank(self.scores[self.kinds == defect_type], self.scores[~self.defective])
+        return from_rankings(images, rank_parts([self.parts[GOOD], self.parts[defect_type]]))
 
     def rejected(self, calibration: Calibration) -> NDArray[np.bool_]:
         """[N] whether the score exceeds the threshold."""

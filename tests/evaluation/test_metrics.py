@@ -4,76 +4,20 @@ import doctest
 import math
 import subprocess
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from destseg import Error
 from destseg.evaluation import metrics, ranking
 from destseg.evaluation.metrics import evaluate_maps
-from destseg.evaluation.ranking import CURVE_POINTS, rank, rank_pixels
+from destseg.evaluation.pixels import rank_pixels
+from destseg.evaluation.ranking import CURVE_POINTS, rank
 
-
-@st.composite
-def cases(draw):
-    """Scores, maps, masks, defective of one to four images of up to 6x6 pixels with few distinct scores."""
-    count, height, width = draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    levels = draw(st.integers(1, 12))
-    maps = (rng.integers(0, levels, (count, height, width)) / 7 - 0.5).astype(np.float32)
-    defective = rng.random(count) < 0.7
-    masks = (rng.random(maps.shape) < draw(st.floats(0, 1))) & defective[:, None, None]
-    return maps.max(axis=(1, 2)).astype(np.float64), maps, masks, defective
-
-
-def instances(masks):
-    """The pixels of each 8-connected region as one boolean array over all images."""
-    found = []
-    for index, mask in enumerate(masks):
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        for number in range(1, count + 1):
-            region = np.zeros_like(masks)
-            region[index] = labels == number
-            found.append(region)
-    return found
-
-
-def slow_iap(maps, masks):
-    """(IAP, IAP@90): sweep the instances' own thresholds, count detections and pixels anew at each."""
-    regions = instances(masks)
-    if not regions:
-        return math.nan, math.nan
-    thresholds = []
-    for region in regions:
-        thresholds.append(max(t for t in maps[region] if (maps[region] >= t).sum() > 0.5 * region.sum()))
-    points = []
-    for threshold in set(thresholds):
-        recall = sum((maps[r] >= threshold).sum() > 0.5 * r.sum() for r in regions)
-        points.append((recall, masks[maps >= threshold].mean()))
-    best = [max(p for recall, p in points if recall >= wanted) for wanted in range(1, len(regions) + 1)]
-    return float(np.mean(best)), float(next(b for k, b in enumerate(best, 1) if 10 * k >= 9 * len(regions)))
-
-
-def slow_pro(maps, masks, limit=0.3):
-    """Trapezoids under (false-positive rate, mean overlap) at every distinct score, cut at `limit`."""
-    regions = instances(masks)
-    if not regions or masks.all():
-        return math.nan
-    points = [(0.0, 0.0)]
-    for threshold in sorted(set(maps.ravel()), reverse=True):
-        over = maps >= threshold
-        points.append((over[~masks].mean(), np.mean([over[r].mean() for r in regions])))
-    area = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 < limit and x1 > x0:
-            end = min(x1, limit)
-            area += (end - x0) * (y0 + y0 + (y1 - y0) * (end - x0) / (x1 - x0)) / 2
-    return area / limit
+from .references import cases, slow_f1_max, slow_iap, slow_pro
 
 
 def same(found, expected):
@@ -91,8 +35,29 @@ def test_all_metrics_equal_the_slow_references(case):
     assert same(found.pixel_ap, ap)
     mixed = 0 < defective.sum() < defective.size
     assert same(found.image_auroc, roc_auc_score(defective, scores) if mixed else math.nan)
-    assert same((found.iap, found.iap90), slow_iap(maps, masks))
+    assert same((found.iap, found.iap90), slow_iap(maps, masks, 90))
     assert same(found.pro, slow_pro(maps, masks))
+    assert same(found.image_f1_max, slow_f1_max(defective, scores))
+    assert same(found.pixel_f1_max, slow_f1_max(masks, maps))
+    assert all(math.isnan(value) or 0 <= value <= 1 for value in vars(found).values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_the_precision_at_any_instance_recall_equals_the_slow_reference(case):
+    _, maps, masks, _ = case
+    ranked = rank_pixels(maps, masks)
+    for percent in (1, 34, 50, 67, 100):
+        assert same(ranked.iap_at(percent), slow_iap(maps, masks, percent)[1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_pro_to_any_limit_equals_the_slow_reference(case):
+    _, maps, masks, _ = case
+    ranked = rank_pixels(maps, masks)
+    for limit in (0.01, 0.05, 0.3, 1.0):
+        assert same(ranked.pro(limit), slow_pro(maps, masks, limit))
 
 
 @settings(max_examples=100, deadline=None)
@@ -138,6 +103,7 @@ def test_a_perfect_map_scores_one_everywhere_and_a_constant_map_scores_chance():
     flat = evaluate_maps(np.zeros(2), np.zeros(masks.shape, dtype=np.float32), masks, defective)
     assert (flat.image_auroc, flat.pixel_auroc, flat.pixel_ap, flat.iap) == (0.5, 0.5, 5 / 128, 5 / 128)
     assert flat.pro == pytest.approx(0.15)  # the straight line from (0, 0) to (1, 1), up to 0.3
+    assert (flat.image_f1_max, flat.pixel_f1_max) == (2 / 3, 2 * 5 / (5 + 128))  # everything is called defective
 
 
 def test_instances_that_touch_at_a_corner_are_one():
@@ -159,21 +125,50 @@ def test_without_defect_images_every_metric_is_null():
     assert ranked.pro_curve()[0].size == ranked.pixels.roc()[0].size == ranked.pixels.precision_recall()[0].size == 0
 
 
-def test_a_defect_image_whose_mask_is_empty_counts_for_the_image_metric_only():
-    maps = np.array([[[0.1]], [[0.9]]])
-    found = evaluate_maps(np.array([0.1, 0.9]), maps, np.zeros((2, 1, 1), dtype=bool), np.array([False, True]))
-    assert found.image_auroc == 1.0
-    assert found.to_dict()["pixel_ap"] is None
+def test_without_any_image_every_metric_is_null():
+    empty = evaluate_maps(np.zeros(0), np.zeros((0, 4, 4)), np.zeros((0, 4, 4), dtype=bool), np.zeros(0, dtype=bool))
+    assert set(empty.to_dict().values()) == {None}
 
 
-@pytest.mark.parametrize("where", [(0, 0, 0), (1, 0, 0)])
-def test_nan_scores_are_refused(where):
-    maps = np.zeros((2, 2, 2), dtype=np.float32)
+def test_without_normal_images_the_normal_pixels_of_the_defect_images_stand_against_the_defects():
+    maps, masks = np.array([[[0.9, 0.1, 0.5]]]), np.array([[[True, False, False]]])
+    found = evaluate_maps(np.array([0.9]), maps, masks, np.array([True])).to_dict()
+    assert found.pop("image_auroc") is None
+    assert set(found.values()) == {1.0}
+
+
+def test_without_any_normal_pixel_what_needs_a_false_positive_rate_is_null_and_the_rest_is_one():
+    found = evaluate_maps(np.array([0.9]), np.array([[[0.9, 0.1]]]), np.ones((1, 1, 2), dtype=bool), np.array([True]))
+    undefined = {name for name, value in found.to_dict().items() if value is None}
+    assert undefined == {"image_auroc", "pixel_auroc", "pro"}
+    assert {value for value in found.to_dict().values() if value is not None} == {1.0}
+
+
+def test_the_pixels_of_a_defect_image_whose_mask_is_empty_are_normal_ones():
+    maps = np.array([[[0.1, 0.1]], [[0.9, 0.9]], [[0.5, 0.1]]])
+    masks, defective = np.zeros(maps.shape, dtype=bool), np.array([False, True, True])
+    alone = evaluate_maps(maps[:2].max(axis=(1, 2)), maps[:2], masks[:2], defective[:2])
+    assert alone.image_auroc == alone.image_f1_max == 1.0
+    assert {alone.to_dict()[name] for name in ("pixel_auroc", "pixel_ap", "iap", "iap90", "pro", "pixel_f1_max")} == {
+        None
+    }
+    masks[2, 0, 0] = True
+    assert evaluate_maps(maps.max(axis=(1, 2)), maps, masks, defective).pixel_ap == 1 / 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["normal pixel", "defective pixel", "normal image", "defect image"])
+def test_scores_that_are_no_finite_numbers_are_refused(value, where):
+    maps, scores = np.zeros((2, 2, 2), dtype=np.float32), np.zeros(2)
     masks = np.zeros(maps.shape, dtype=bool)
     masks[1, 0, 0] = True
-    maps[where] = np.nan
-    with pytest.raises(Error, match="NaN"):
-        evaluate_maps(np.zeros(2), maps, masks, np.array([False, True]))
+    image = int(where.startswith("defect"))
+    if where.endswith("pixel"):
+        maps[image, 0, 0] = value
+    else:
+        scores[image] = value
+    with pytest.raises(Error, match="NaN or infinite"):
+        evaluate_maps(scores, maps, masks, np.array([False, True]))
 
 
 def test_arrays_that_do_not_belong_together_are_refused():
