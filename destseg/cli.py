@@ -270,11 +270,16 @@ def bench_infer(size: Size = 256, batch: Batch = 8, width: Width = 256, as_json:
 
 
 @bench.command("metrics")
-def bench_metrics(size: Size = 256, batch: Batch = 100, as_json: AsJson = False) -> None:
-    """Maps a second through all metrics."""
-    from destseg.bench.run import metrics
+def bench_metrics(
+    size: Size = 256,
+    images: Annotated[int, typer.Option(min=2, help="Maps in all, half of them with defects.")] = 1000,
+    streamed: Annotated[bool, typer.Option(help="A batch of maps in memory at a time.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds and memory of all metrics, overall and by defect type."""
+    from destseg.bench.metrics import metrics
 
-    _result(metrics(size=size, batch=batch), as_json)
+    _result(metrics(images=images, size=size, streamed=streamed), as_json)
 
 
 def _result(result: Any, as_json: bool) -> None:

@@ -1,8 +1,10 @@
-"""The machine that a figure was measured on, and how fast it multiplies matrices."""
+"""The machine that a figure was measured on, how fast it multiplies matrices, and the memory that a process took."""
 
 import os
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +53,12 @@ def peak_gflops(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -
 def rate(images: int, times: list[float]) -> float:
     """Images a second by the median call."""
     return round(images / statistics.median(times), 2)
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process held so far, in 10^6 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, Linux kibibytes
 
 
 def _processor() -> str:

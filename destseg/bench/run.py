@@ -1,12 +1,10 @@
-"""Images a second of each training stage, of inference and of the metrics, on random images."""
+"""Images a second of each training stage and of inference, on random images."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from destseg.bench.machine import Machine, describe, peak_gflops, rate, seconds
-from destseg.evaluation.metrics import evaluate_maps
 from destseg.inference.scorer import TorchScorer
 from destseg.model.device import has_bfloat16
 from destseg.model.network import DeSTSeg
@@ -63,17 +61,6 @@ def infer(device: torch.device, *, size: int = 256, batch: int = 8, width: int =
     return _figures(
         device, size, batch, "float32", {"inference": rate(batch, seconds(lambda: scorer.score(images), device))}
     )
-
-
-def metrics(*, size: int = 256, batch: int = 100) -> Figures:
-    """All metrics of `batch` maps, half of them with a square defect."""
-    random = np.random.default_rng(0)
-    maps = random.random((batch, size, size), dtype=np.float32)
-    masks = np.zeros((batch, size, size), dtype=bool)
-    masks[: batch // 2, size // 4 : size // 2, size // 4 : size // 2] = True
-    cpu, defective = torch.device("cpu"), np.asarray(masks.any(axis=(1, 2)))
-    times = seconds(lambda: evaluate_maps(maps.max(axis=(1, 2)), maps, masks, defective), cpu, repeats=3)
-    return _figures(cpu, size, batch, "float32", {"metrics": rate(batch, times)})
 
 
 def _figures(device: torch.device, size: int, batch: int, precision: str, rates: dict[str, float]) -> Figures:
