@@ -7,12 +7,14 @@ BIN := .venv/bin
 PYTEST ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint install lock clean
+.PHONY: help demo test lint bench-quality bench-metrics install lock clean
 
 help:
 	@echo "make demo    the main job on this machine, from new photographs to a promoted model, in .demo/"
 	@echo "make test    the whole suite: ruff, mypy, pytest"
 	@echo "make lint    ruff and mypy only"
+	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
+	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
 	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
 	@echo "make clean   remove .venv, .demo and the caches of the tools"
 
@@ -26,6 +28,13 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-quality: install
+	$(if $(DATA),,$(error DATA is not set; expected the folder of the magnetic tiles in MVTec layout))
+	@exec $(BIN)/python -m benchmarks.quality "$(DATA)" --jobs $(or $(JOBS),1)
+
+bench-metrics: install
+	@exec $(BIN)/python -m benchmarks.metrics --note "$(NOTE)"
 
 install: .venv/.installed
 

@@ -1,6 +1,6 @@
 """Seconds, memory and error of the metrics, exact and streamed: writes benchmarks/results/metrics.json.
 
-    nice .venv/bin/python benchmarks/metrics.py --note "nothing else ran"
+    python -m benchmarks.metrics --note "nothing else ran"
 
 Each run is a process of its own, so that its peak memory is its own.
 """

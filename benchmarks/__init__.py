@@ -1,0 +1,1 @@
+"""Measurements that anyone can run; their recorded results are in results/."""

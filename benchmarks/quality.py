@@ -1,0 +1,174 @@
+"""How well the defects of real photographs are found: trains and evaluates every run of quality.yaml, records each.
+
+    python -m benchmarks.quality ../shared/data/mvtec/magnetic_tile
+
+The stages are the pipeline's own, called as `dvc repro` calls them, in a scratch folder. An interrupted benchmark goes
+on where it was when it is started again; results/quality.json is replaced when all runs are done.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks import painted
+from destseg import Error, files
+from destseg.bench.machine import describe
+from destseg.model.blocks import kaiming_init
+from destseg.model.teacher import Teacher
+from destseg.model.weights import save_weights
+
+log = logging.getLogger("benchmarks.quality")
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "quality.json"
+STAGES = ("validate", "student", "segmentation", "evaluate")
+METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "iap", "iap90", "pro")
+FIRST_TEACHER = "9e5e638"  # the commit that holds the first formula teacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training and its evaluation."""
+
+    name: str
+    """Of the group in quality.yaml."""
+    dataset: str
+    teacher: str
+    """final (bundled), first (the one bundled at FIRST_TEACHER) or random."""
+    seed: int
+    settings: dict[str, dict[str, Any]]
+    """What differs from params.yaml."""
+
+    @property
+    def key(self) -> str:
+        """Equal for equal runs."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def planned(tiles: str) -> Iterator[Run]:
+    """The runs of quality.yaml; `tiles` is the name of the dataset that is given."""
+    plan = yaml.safe_load((HERE / "quality.yaml").read_text(encoding="utf-8"))
+    for group in plan["groups"]:
+        settings: dict[str, dict[str, Any]] = {}
+        for layer in [*(plan["bases"][base] for base in group["bases"]), group.get("settings", {})]:
+            for section, changes in layer.items():
+                settings[section] = settings.get(section, {}) | changes
+        for dataset, teacher, seed in product(group["datasets"], group["teachers"], group["seeds"]):
+            named = tiles if dataset == "tiles" else dataset
+            yield Run(name=group["name"], dataset=named, teacher=teacher, seed=seed, settings=settings)
+
+
+def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, Any]:
+    """The record of one run: what was run, the minutes of the stages together, the metrics."""
+    with tempfile.TemporaryDirectory(prefix="destseg-quality-") as folder:
+        root = Path(folder)
+        data = root / "data" / "mvtec" / run.dataset
+        if run.dataset in painted.PHOTOGRAPHS:
+            painted.write(data, run.dataset)
+        else:
+            shutil.copytree(source, data)
+        (root / "params.yaml").write_text(yaml.safe_dump(_params(run, teachers)), encoding="utf-8")
+        _stage(root, threads, "teacher", "fetch")
+        start = time.monotonic()
+        for verb in STAGES:
+            _stage(root, threads, verb, run.dataset)
+        minutes = (time.monotonic() - start) / 60
+        metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
+    record = asdict(run) | {"minutes": round(minutes, 1), "threads": threads}
+    return record | {name: round(metrics[name], 4) for name in METRICS}
+
+
+def _params(run: Run, teachers: Path) -> dict[str, Any]:
+    params: dict[str, Any] = yaml.safe_load((HERE.parent / "params.yaml").read_text(encoding="utf-8"))
+    for section, changes in run.settings.items():
+        params[section] = {**params[section], **changes}
+    if run.teacher != "final":
+        path = teachers / f"{run.teacher}.safetensors"
+        params["teacher"] = {"source": "file", "path": str(path), "sha256": files.sha256(path)}
+    else:
+        params["teacher"] = {"source": "formula"}
+    return params | {"seed": run.seed, "categories": {run.dataset: None}}
+
+
+def _stage(root: Path, threads: int, *verb: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent.resolve())}
+    done = subprocess.run(
+        [sys.executable, "-m", "destseg", *verb], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Error(f"destseg {' '.join(verb)} failed in {root}:\n{done.stderr[-2000:]}")
+
+
+def _write_teachers(folder: Path, names: set[str]) -> None:
+    """The teachers that are compared with the bundled one."""
+    if "first" in names:
+        blob = f"{FIRST_TEACHER}:destseg/model/formula.safetensors"
+        shown = subprocess.run(["git", "show", blob], cwd=HERE, capture_output=True, check=False)
+        if shown.returncode:
+            raise Error(f"git has no {blob}: {shown.stderr.decode().strip()}; expected a clone with its whole history")
+        (folder / "first.safetensors").write_bytes(shown.stdout)
+    if "random" in names:
+        teacher = Teacher()
+        torch.manual_seed(0)
+        kaiming_init(teacher)
+        save_weights(folder / "random.safetensors", teacher)
+
+
+def main() -> None:
+    """Runs what is planned and not yet in the file of the interrupted benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="folder of the magnetic tiles in MVTec's layout")
+    parser.add_argument("--only", help="run this group of quality.yaml only, keep the others' records")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, each with its share of the cores")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if not (arguments.dataset / "train" / "good").is_dir():
+        raise SystemExit(f"{arguments.dataset} has no train/good; expected the folder of a category in MVTec's layout")
+    plan = list(planned(arguments.dataset.resolve().name))
+    unfinished = RESULTS.with_suffix(".unfinished.json")
+    kept = RESULTS if arguments.only else unfinished
+    records: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
+    done = {record["key"]: record for record in records}
+    wanted = [run for run in plan if (run.name == arguments.only if arguments.only else run.key not in done)]
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    machine = asdict(describe(torch.device("cpu")))
+
+    def save(path: Path) -> None:
+        ordered = [done[run.key] for run in plan if run.key in done]
+        path.parent.mkdir(exist_ok=True)
+        files.write_text(path, json.dumps(ordered, indent=1) + "\n")
+
+    with tempfile.TemporaryDirectory(prefix="destseg-teachers-") as folder:
+        _write_teachers(Path(folder), {run.teacher for run in wanted})
+
+        def work(run: Run) -> None:
+            log.info("%s: %s, teacher %s, seed %d", run.name, run.dataset, run.teacher, run.seed)
+            record = measure(run, arguments.dataset, Path(folder), threads) | {"machine": machine, "key": run.key}
+            done[run.key] = record
+            save(unfinished)
+            shown = ", ".join(f"{name} {record[name]:.3f}" for name in METRICS)
+            log.info("%s, seed %d: %.1f min, %s", run.name, run.seed, record["minutes"], shown)
+
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(work, wanted))
+    save(RESULTS)
+    unfinished.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
