@@ -160,6 +160,17 @@ def package(category: Category) -> None:
     package(category)
 
 
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A checkpoint in the published layout.", show_default=False)],
+    category: Category,
+) -> None:
+    """Take a published checkpoint as this category's model, to evaluate and to package."""
+    from destseg.inference.checkpoint import import_checkpoint
+
+    print(import_checkpoint(file, category))
+
+
 @app.command()
 def register(
     category: Category,

@@ -8,7 +8,10 @@ import pytest
 
 from destseg import __version__
 
-VERBS = "demo up ingest validate student segmentation evaluate package register promote rollback history predict"
+VERBS = (
+    "demo up ingest validate student segmentation evaluate package import-checkpoint register promote rollback history "
+    "predict"
+)
 GROUPS = {"dataset": "demo add check list", "teacher": "fetch pretrain", "bench": "train infer metrics"}
 
 

@@ -22,11 +22,11 @@ class Prediction:
     """What the model says of one image."""
 
     score: float
-    """Anomaly score in [0, 1]: the mean of the map's highest pixels."""
+    """Anomaly score: the mean of the map's highest pixels."""
     anomalous: bool | None
     """Whether the score exceeds the calibrated threshold; None for a model without calibration."""
     map: np.ndarray
-    """Anomaly map, float32 [S, S] in [0, 1]."""
+    """Anomaly map, float32 [S, S] in [0, 1]; without a segmentation net in [0, 8]."""
 
 
 class Predictor:
@@ -47,7 +47,9 @@ class Predictor:
         if not (path / CARD).is_file():
             raise Error(f"{path} is no model: expected a folder with {CARD} and {MODEL}, or a .onnx file")
         card = ModelCard.from_json((path / CARD).read_text(encoding="utf-8"), str(path / CARD))
-        network = DeSTSeg(card.segmentation_width)
+        network = DeSTSeg(
+            card.segmentation_width, inputs=card.segmentation_inputs, encoder_decoder=card.encoder_decoder
+        )
         load_weights(path / MODEL, network)
         return cls(TorchScorer(network, device or torch.device("cpu")), card)
 

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from destseg import Error
 from destseg.model.calibration import Calibration
+from destseg.model.similarity import Inputs
 
 CARD = "model.json"
 FORMAT = 1
@@ -20,8 +21,12 @@ class ModelCard:
     size: int
     bit_depth: int
     segmentation_width: int
+    """Channels inside the segmentation net; 0 for a model without one."""
+    segmentation_inputs: Inputs = "product"
+    encoder_decoder: bool = True
+    """Whether the student has a decoder."""
     teacher: dict[str, str]
-    """`source` (imagenet, formula, file) and `sha256` of the teacher's weights."""
+    """`source` (imagenet, formula, file, checkpoint) and `sha256` of the file that it came from."""
     calibration: Calibration | None
     training_images: str
     """SHA-256 of accepted.json: the exact images that trained and calibrated this model."""
@@ -42,9 +47,13 @@ class ModelCard:
             version = content.pop("format")
             calibration = content.pop("calibration")
             card = cls(**content, calibration=Calibration.from_dict(calibration) if calibration else None)
-            for name, low, high in (("size", 64, 8192), ("bit_depth", 8, 16), ("segmentation_width", 1, 4096)):
+            for name, low, high in (("size", 64, 8192), ("bit_depth", 8, 16), ("segmentation_width", 0, 4096)):
                 if type(content[name]) is not int or not low <= content[name] <= high:
                     raise ValueError(f"{name} is {content[name]!r}, expected {low} to {high}")
+            if card.segmentation_inputs not in get_args(Inputs):
+                raise ValueError(f"segmentation_inputs is {card.segmentation_inputs!r}, expected {get_args(Inputs)}")
+            if type(card.encoder_decoder) is not bool:
+                raise ValueError(f"encoder_decoder is {card.encoder_decoder!r}, expected true or false")
             if card.size % 32:
                 raise ValueError(f"size is {card.size}, expected a multiple of 32")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from destseg.model.segmentation import Segmentation
-from destseg.model.similarity import distances, similarities
+from destseg.model.similarity import Inputs, distances, similarities
 from destseg.model.student import Student
 from destseg.model.teacher import Teacher, normalise
 
@@ -13,29 +13,35 @@ TOP_SHARE = 100 / 256**2  # the image score is the mean of the 100 highest pixel
 
 
 class DeSTSeg(nn.Module):
-    """Teacher, student and segmentation net in one forward pass, the one that is evaluated, exported and served."""
+    """Teacher, student and segmentation net in one forward pass, the one that is evaluated, exported and served.
 
-    def __init__(self, width: int = 256) -> None:
+    `width` 0 leaves the segmentation net out: the map then is the paper's "DeST", in [0, 8] instead of [0, 1].
+    """
+
+    def __init__(self, width: int = 256, *, inputs: Inputs = "product", encoder_decoder: bool = True) -> None:
         super().__init__()
         self.teacher = Teacher()
-        self.student = Student()
-        self.segmentation = Segmentation(width)
+        self.student = Student(encoder_decoder=encoder_decoder)
+        self.segmentation = Segmentation(width, inputs) if width else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        # images: uint8 [B, 3, S, S] -> scores [B], maps [B, S, S], both in [0, 1]
+        # images: uint8 [B, 3, S, S] -> scores [B], maps [B, S, S]
         x = normalise(images)
-        logits = self.segmentation(similarities(self.teacher(x), self.student(x)))
-        maps = _resize(torch.sigmoid(logits.float()), images.shape[-1])[:, 0]
+        teacher, student = self.teacher(x), self.student(x)
+        if self.segmentation is None:
+            small = dest(teacher, student)
+        else:
+            logits = self.segmentation(similarities(teacher, student, self.segmentation.inputs))
+            small = torch.sigmoid(logits.float())
+        maps = _resize(small, images.shape[-1])[:, 0]
         return image_scores(maps), maps
 
-    def dest(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and maps without the segmentation net: the product over levels of 1 - cos (the paper's "DeST")."""
-        x = normalise(images)
-        levels = distances(self.teacher(x), self.student(x))
-        size = levels[0].shape[-1]
-        product = torch.stack([_resize(level[:, None], size) for level in levels]).prod(dim=0)
-        maps = _resize(product, images.shape[-1])[:, 0]
-        return image_scores(maps), maps
+
+def dest(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> Tensor:
+    """The product over levels of 1 - cos, up-sampled to level 1's size: [B, 1, H/4, W/4] in [0, 8]."""
+    levels = distances(teacher, student)
+    size = levels[0].shape[-1]
+    return torch.stack([_resize(level[:, None], size) for level in levels]).prod(dim=0)
 
 
 def image_scores(maps: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ GAMMA = 4  # of the focal loss (section 4.1)
 
 
 def student_loss(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> Tensor:
-    """Sum over levels of the spatial mean of 1 - cos (equation 3), summed over the batch as in the public code."""
-    return torch.stack([level.mean((1, 2)).sum() for level in distances(teacher, student)]).sum()
+    """Of each image, the sum over levels of the spatial mean of 1 - cos: [B] (equation 3)."""
+    return torch.stack([level.mean((1, 2)) for level in distances(teacher, student)]).sum(dim=0)
 
 
 def focal_loss(logits: Tensor, mask: Tensor) -> Tensor:

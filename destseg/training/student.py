@@ -1,15 +1,15 @@
 """Stage 1: the student learns to rebuild the teacher's maps of the undamaged image from the damaged one."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from destseg.dataset.layout import STUDENT, build_dir
 from destseg.model.device import Precision, autocast, placed
-from destseg.model.student import Student
+from destseg.model.student import Student, save_student
 from destseg.model.teacher import Teacher, normalise
-from destseg.model.weights import save_weights
 from destseg.settings import read_section
 from destseg.training import loop
 from destseg.training.losses import student_loss
@@ -21,11 +21,17 @@ COLUMNS = ("loss",)
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSettings:
-    """Schedule of stage 1 (section 4.1 and the public code)."""
+    """Shape of the student and schedule of stage 1 (section 4.1 and the public code)."""
 
+    denoising: bool = True
+    """Show the student the damaged image; false (ablation): the normal one, as the teacher sees it."""
+    encoder_decoder: bool = True
+    """false (ablation): a student of the teacher's own stages, without a decoder."""
+    reduction: Literal["sum", "mean"] = "sum"
+    """Of the loss over the batch; sum: the public code's, to which `lr` belongs; mean: gradients 1/`batch` as large."""
     steps: int = 1000
     batch: int = 32
-    """Images a step; the loss is a sum over them, so `lr` belongs to this size."""
+    """Images a step; a loss summed over them makes `lr` belong to this size."""
     lr: float = 0.4
     schedule: loop.Schedule = "constant"
     """constant: the paper's; cosine: the learning rates fall to 0, which helps short trainings."""
@@ -44,7 +50,7 @@ def train(
 ) -> tuple[Student, list[tuple[int, list[float]]]]:
     """The trained student (eval mode, on `device`) and its (step, [loss]) rows."""
     torch.manual_seed(seed)
-    student = placed(Student(), device)
+    student = placed(Student(encoder_decoder=settings.encoder_decoder), device)
     student.train()
     teacher = placed(teacher, device)
     optimiser = torch.optim.SGD(
@@ -57,13 +63,15 @@ def train(
         with autocast(device, settings.precision):
             with torch.no_grad():
                 target = teacher(normalise(batch.normal).contiguous(memory_format=torch.channels_last))
-            output = student(normalise(batch.damaged).contiguous(memory_format=torch.channels_last))
-        loss = student_loss(target, output)
+            seen = batch.damaged if settings.denoising else batch.normal
+            output = student(normalise(seen).contiguous(memory_format=torch.channels_last))
+        losses = student_loss(target, output)  # [B]
+        loss = losses.sum() if settings.reduction == "sum" else losses.mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         scheduler.step()
-        return (loss.detach() / settings.batch)[None]
+        return losses.detach().mean()[None]
 
     rows = loop.run("student", settings.steps, COLUMNS, step)
     return student.eval(), rows
@@ -75,4 +83,4 @@ def stage(category: str) -> None:
     start = prepare(category, "student")
     student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, device=start.device)
     loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)
-    save_weights(build_dir(category) / STUDENT, student)
+    save_student(build_dir(category) / STUDENT, student)
