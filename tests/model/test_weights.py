@@ -13,7 +13,9 @@ from destseg import Error
 from destseg.model import sources
 from destseg.model.calibration import Calibration
 from destseg.model.card import ModelCard
+from destseg.model.segmentation import Segmentation, load_segmentation, save_segmentation
 from destseg.model.sources import TeacherSettings, fetch
+from destseg.model.student import Student, load_student, save_student
 from destseg.model.teacher import load_teacher
 from destseg.model.weights import load_weights, read_metadata, read_weights, save_weights
 
@@ -73,12 +75,49 @@ def test_card_survives_json() -> None:
     assert ModelCard.from_json(CARD.to_json(), "model.json") == CARD
 
 
+def test_a_card_from_before_the_ablations_is_of_the_papers_shape() -> None:
+    content = json.loads(CARD.to_json())
+    del content["segmentation_inputs"], content["encoder_decoder"]
+    assert ModelCard.from_json(json.dumps(content), "model.json") == CARD
+
+
+@pytest.mark.parametrize("encoder_decoder", [True, False])
+def test_a_student_comes_back_in_its_own_shape(tmp_path: Path, encoder_decoder: bool) -> None:
+    student = Student(encoder_decoder=encoder_decoder)
+    save_student(tmp_path / "student.safetensors", student)
+    read = load_student(tmp_path / "student.safetensors")
+    assert read.encoder_decoder == encoder_decoder
+    assert torch.equal(read.encoder.conv1.weight, student.encoder.conv1.weight)
+    save_weights(tmp_path / "student.safetensors", student, {"encoder_decoder": "maybe"})
+    with pytest.raises(Error, match="says encoder_decoder 'maybe', expected true or false"):
+        load_student(tmp_path / "student.safetensors")
+
+
+def test_a_segmentation_net_comes_back_in_its_own_shape_and_so_does_none(tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.safetensors"
+    save_segmentation(path, Segmentation(8, "distances"))
+    read = load_segmentation(path)
+    assert read is not None
+    assert (read.width, read.inputs) == (8, "distances")
+    save_segmentation(path, None)
+    assert load_segmentation(path) is None
+
+
+@pytest.mark.parametrize("said", [{}, {"width": "wide"}, {"width": "99999999"}, {"width": "8", "inputs": "guess"}])
+def test_a_segmentation_net_of_unknown_shape_is_refused(tmp_path: Path, said: dict[str, str]) -> None:
+    save_weights(tmp_path / "segmentation.safetensors", Segmentation(8), said)
+    with pytest.raises(Error, match="says width and inputs"):
+        load_segmentation(tmp_path / "segmentation.safetensors")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"format": 2}, "format 2, this destseg reads 1"),
         ({"size": None, "surprise": 1}, "no model card"),
         ({"calibration": {**CALIBRATION.to_dict(), "threshold": float("nan")}}, "threshold"),
+        ({"segmentation_inputs": "guess"}, "segmentation_inputs is 'guess'"),
+        ({"encoder_decoder": 1}, "encoder_decoder is 1, expected true or false"),
     ],
 )
 def test_card_that_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
