@@ -1,5 +1,6 @@
 """The threshold and the heatmaps' colour range from held-out normal images alone, never from the test set."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from destseg import Error
-from destseg.model.calibration import Calibration
+from destseg.model.calibration import SCORES, Calibration
 
 CALM_SHARE = 0.99  # of the pixels of normal images lie at or below the colour range's lower end
 
@@ -38,7 +39,8 @@ def calibrate(
     if not np.isfinite(scores).all() or not np.isfinite(maps).all():
         raise Error("a score of a calibration image is not finite; train again or look at the weights")
     kept = kept_images(scores.size, settings)
-    threshold = float(np.sort(scores)[kept - 1])
+    ordered = np.sort(scores).astype(np.float64)
+    threshold = float(ordered[kept - 1])
     low, high = heat_range(maps, threshold)
     return Calibration(
         threshold=threshold,
@@ -48,6 +50,7 @@ def calibrate(
         images=int(scores.size),
         heat_low=low,
         heat_high=high,
+        scores=tuple(ordered[_spread(scores.size)].tolist()),
     )
 
 
@@ -71,6 +74,15 @@ def provable_rate(images: int, kept: int, confidence: float) -> float:
     return float(_bound(images, np.array([kept]), confidence)[0])
 
 
+def images_needed(settings: CalibrationSettings) -> int:
+    """Fewest calibration images that can prove the target: none of them may then lie above the threshold.
+
+    >>> images_needed(CalibrationSettings()), images_needed(CalibrationSettings(false_reject_rate=0.05))
+    (299, 59)
+    """
+    return math.ceil(math.log1p(-settings.confidence) / math.log1p(-settings.false_reject_rate))
+
+
 def heat_range(maps: NDArray[np.floating[Any]], threshold: float) -> tuple[float, float]:
     """(low, high): 99 % of normal pixels lie at or below `low`, and the threshold at two thirds of the range.
 
@@ -79,6 +91,11 @@ def heat_range(maps: NDArray[np.floating[Any]], threshold: float) -> tuple[float
     calm = float(np.quantile(maps, CALM_SHARE, method="inverted_cdf"))
     width = max(threshold - calm, abs(threshold) * 1e-3, 1e-6)  # more than 0 even for maps that are constant
     return threshold - width, threshold + width / 2
+
+
+def _spread(images: int) -> NDArray[np.int64]:
+    """Places of all sorted scores, or of SCORES evenly spread ones, the lowest and the highest among them."""
+    return np.round(np.linspace(0, images - 1, min(images, SCORES))).astype(np.int64)
 
 
 def _bound(images: int, ranks: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """The threshold keeps its promise on new normal images, and the colour range keeps good parts calm."""
 
 import doctest
+from fractions import Fraction
+from math import comb
 
 import numpy as np
 import pytest
@@ -10,7 +12,14 @@ from scipy import stats
 
 from destseg import Error
 from destseg.evaluation import calibrate as module
-from destseg.evaluation.calibrate import CalibrationSettings, calibrate, heat_range, kept_images
+from destseg.evaluation.calibrate import (
+    CalibrationSettings,
+    calibrate,
+    heat_range,
+    images_needed,
+    kept_images,
+    provable_rate,
+)
 
 SETTINGS = CalibrationSettings()
 
@@ -29,6 +38,37 @@ def test_the_threshold_is_the_smallest_score_that_binomial_counting_allows(image
 
     assert keeps(kept) or kept == images
     assert kept == 1 or not keeps(kept - 1)
+
+
+def exact_confidence(images, kept, rate):
+    """Probability that at most `rate` of all normal images lie above the `kept`-th lowest of `images` scores.
+
+    It is that of fewer than `kept` images among the share 1 - rate with the lowest scores: a sum, without rounding.
+    """
+    rate = Fraction(rate)
+    return sum(comb(images, below) * (1 - rate) ** below * rate ** (images - below) for below in range(kept))
+
+
+@pytest.mark.parametrize("images", [1, 2, 17, 59, 298, 299, 473, 600])
+@pytest.mark.parametrize(("rate", "confidence"), [(0.01, 0.95), (0.05, 0.99), (0.2, 0.5)])
+def test_threshold_and_bound_agree_with_exact_binomial_sums(images, rate, confidence):
+    settings = CalibrationSettings(false_reject_rate=rate, confidence=confidence)
+    kept = kept_images(images, settings)
+    enough = exact_confidence(images, kept, rate) >= Fraction(confidence)
+    assert enough or kept == images
+    assert kept == 1 or exact_confidence(images, kept - 1, rate) < Fraction(confidence)
+    bound = provable_rate(images, kept, confidence)
+    assert enough == (bound <= rate)
+    for step, higher in ((1 - 1e-9, False), (1 + 1e-9, True)):  # the tightest rate that still holds
+        assert (exact_confidence(images, kept, bound * step) >= Fraction(confidence)) is higher
+
+
+@given(st.floats(0.001, 0.5), st.floats(0.5, 0.999))
+def test_so_many_images_prove_the_target_and_one_fewer_does_not(rate, confidence):
+    settings = CalibrationSettings(false_reject_rate=rate, confidence=confidence)
+    needed = images_needed(settings)
+    assert provable_rate(needed, needed, confidence) <= rate * (1 + 1e-9)
+    assert needed == 1 or provable_rate(needed - 1, needed - 1, confidence) > rate * (1 - 1e-9)
 
 
 def test_298_images_are_too_few_for_one_percent_and_299_are_enough():
@@ -53,6 +93,23 @@ def test_more_images_prove_more_and_reject_nobody_of_the_few():
     scores = np.random.default_rng(0).random(20)
     found = calibrate(scores, maps_of(20), SETTINGS)
     assert not any(found.is_anomalous(score) for score in scores)
+
+
+def test_all_scores_of_few_images_are_kept_in_order():
+    scores = np.random.default_rng(0).random(1024)
+    assert calibrate(scores, maps_of(1024), SETTINGS).scores == tuple(np.sort(scores).tolist())
+
+
+@pytest.mark.parametrize("images", [1025, 3000, 20_000])
+def test_the_quantiles_of_many_images_give_a_drift_test_the_same_distance(images):
+    rng = np.random.default_rng(images)
+    scores, stream = rng.normal(size=images), rng.normal(0.2, 1.1, size=400)
+    found = calibrate(scores, maps_of(1), SETTINGS)
+    assert (found.images, len(found.scores)) == (images, 1024)
+    assert (found.scores[0], found.scores[-1]) == (scores.min(), scores.max())
+    assert set(found.scores) <= set(scores.tolist())
+    kept, full = (stats.ks_2samp(stream, sample).statistic for sample in (found.scores, scores))
+    assert kept == pytest.approx(full, abs=0.001)
 
 
 def test_good_parts_look_calm_and_a_rejecting_region_strong():

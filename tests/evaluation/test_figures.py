@@ -10,7 +10,14 @@ from destseg.evaluation.figures import data_uri, overlay, triptych
 from destseg.model.calibration import Calibration
 
 CALIBRATION = Calibration(
-    threshold=0.3, target_rate=0.01, provable_rate=0.02, confidence=0.95, images=150, heat_low=0.1, heat_high=0.4
+    threshold=0.3,
+    target_rate=0.01,
+    provable_rate=0.02,
+    confidence=0.95,
+    images=150,
+    heat_low=0.1,
+    heat_high=0.4,
+    scores=(0.2, 0.3),
 )
 PHOTOGRAPH = np.full((32, 32, 3), (90, 120, 60), dtype=np.uint8)
 TRUTH = np.zeros((32, 32), dtype=bool)

@@ -45,6 +45,7 @@ def package(network: DeSTSeg, images: torch.Tensor, tmp_path_factory: pytest.Tem
         images=3,
         heat_low=0.0,
         heat_high=1.0,
+        scores=tuple(np.sort(scores)[:2].tolist()),
     )
     card = ModelCard(
         category="washer",

@@ -48,7 +48,7 @@ from destseg.model.card import ModelCard
 from destseg.model.weights import save_weights
 
 CALIBRATION = {"threshold": 0.0, "target_rate": 0.01, "provable_rate": 0.3, "confidence": 0.95, "images": 9,
-               "heat_low": 0.0, "heat_high": 1.0}
+               "heat_low": 0.0, "heat_high": 1.0, "scores": [0.0]}
 stage, category = sys.argv[1:]
 build = Path("build") / category
 build.mkdir(parents=True, exist_ok=True)

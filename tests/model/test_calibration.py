@@ -8,7 +8,14 @@ from destseg import Error
 from destseg.model.calibration import Calibration
 
 FOUND = Calibration(
-    threshold=0.3, target_rate=0.01, provable_rate=0.02, confidence=0.95, images=150, heat_low=0.1, heat_high=0.4
+    threshold=0.3,
+    target_rate=0.01,
+    provable_rate=0.02,
+    confidence=0.95,
+    images=150,
+    heat_low=0.1,
+    heat_high=0.4,
+    scores=(0.2, 0.25, 0.3),
 )
 
 
@@ -32,6 +39,13 @@ def test_a_score_at_the_threshold_is_good_and_one_above_is_defective():
         ({"images": 1.5}, "images is 1.5"),
         ({"heat_high": 0.1}, "heat_low is 0.1, expected less than heat_high"),
         ({"colour": 1}, "colour is unknown"),
+        ({"scores": []}, "0 scores of 150 images, expected 1 up to 150"),
+        ({"scores": [0.1] * 151}, "151 scores of 150 images"),
+        ({"scores": [0.1] * 1025, "images": 5000}, "1025 scores of 5000 images, expected 1 up to 1024"),
+        ({"scores": [0.3, 0.2]}, "the scores do not ascend"),
+        ({"scores": [0.1, float("inf")]}, "a score is inf, expected a finite number"),
+        ({"scores": ["0.1"]}, "a score is '0.1'"),
+        ({"scores": 0.1}, "scores is float, expected a list of numbers"),
     ],
 )
 def test_a_wrong_field_is_named(change, message):

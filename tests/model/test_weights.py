@@ -20,7 +20,14 @@ from destseg.model.teacher import load_teacher
 from destseg.model.weights import load_weights, read_metadata, read_weights, save_weights
 
 CALIBRATION = Calibration(
-    threshold=0.5, target_rate=0.01, provable_rate=0.2, confidence=0.95, images=12, heat_low=0.1, heat_high=0.9
+    threshold=0.5,
+    target_rate=0.01,
+    provable_rate=0.2,
+    confidence=0.95,
+    images=12,
+    heat_low=0.1,
+    heat_high=0.9,
+    scores=(0.4,),
 )
 CARD = ModelCard(
     category="washer",
