@@ -1,5 +1,6 @@
 """The segmentation net: where, and how far, student and teacher disagree becomes a mask (section 3.3)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -60,12 +61,15 @@ class Segmentation(nn.Module):
         return logits
 
 
-def save_segmentation(path: Path, segmentation: Segmentation | None) -> None:
-    """Its weights, and in their metadata what it takes to build it anew; width 0 and no weights for None."""
+def save_segmentation(
+    path: Path, segmentation: Segmentation | None, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Its weights, and in their metadata, beside what is given, what it takes to build it anew; None: width 0."""
     if segmentation is None:
-        save_weights(path, {}, {"width": "0"})
+        save_weights(path, {}, {**(metadata or {}), "width": "0"})
     else:
-        save_weights(path, segmentation, {"width": str(segmentation.width), "inputs": segmentation.inputs})
+        shape = {"width": str(segmentation.width), "inputs": segmentation.inputs}
+        save_weights(path, segmentation, {**(metadata or {}), **shape})
 
 
 def load_segmentation(path: Path) -> Segmentation | None:

@@ -1,5 +1,6 @@
 """The denoising student: a ResNet18 encoder and its mirrored decoder, without skip connections (section 3.2)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -66,9 +67,9 @@ def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def save_student(path: Path, student: Student) -> None:
-    """Its weights, and in their metadata what it takes to build it anew."""
-    save_weights(path, student, {"encoder_decoder": str(student.encoder_decoder).lower()})
+def save_student(path: Path, student: Student, metadata: Mapping[str, str] | None = None) -> None:
+    """Its weights, and in their metadata, beside what is given, what it takes to build it anew."""
+    save_weights(path, student, {**(metadata or {}), "encoder_decoder": str(student.encoder_decoder).lower()})
 
 
 def load_student(path: Path) -> Student:

@@ -1,6 +1,8 @@
 """What both training stages start from: the accepted images and the textures, decoded once, on the device."""
 
-from typing import NamedTuple
+import json
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,3 +41,18 @@ def prepare(category: str, stage: str) -> Start:
     filling = textures.load(read_section("texture", textures.TextureSettings), side, seed).to(on)
     synthesis = Synthesis(images, filling, settings, seeded(seed, f"{category}/{stage}"))
     return Start(load_teacher(TEACHER)[0], synthesis, seed, on)
+
+
+def record(category: str, **own: Any) -> dict[str, str]:
+    """`settings`: the seed and the settings behind a stage's weights as JSON, to travel in their metadata.
+
+    The report shows these, not params.yaml, which may have changed since or know nothing of imported weights.
+    """
+    sections = {
+        "image": read_section("image", ImageSettings, category=category),
+        "texture": read_section("texture", textures.TextureSettings),
+        "synthesis": read_section("synthesis", SynthesisSettings, category=category),
+        **own,
+    }
+    found = {"seed": read_seed(), **{name: asdict(section) for name, section in sections.items()}}
+    return {"settings": json.dumps(found, default=str)}

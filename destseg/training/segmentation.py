@@ -16,7 +16,7 @@ from destseg.model.teacher import Teacher, normalise
 from destseg.settings import read_section
 from destseg.training import loop
 from destseg.training.losses import focal_loss, l1_loss, quarter_mask
-from destseg.training.prepare import prepare
+from destseg.training.prepare import prepare, record
 from destseg.training.synthesis import Synthesis
 
 COLUMNS = ("focal", "l1")
@@ -121,4 +121,4 @@ def stage(category: str) -> None:
             start.teacher, student, start.synthesis, settings, seed=start.seed, device=start.device
         )
     loop.write_losses(build_dir(category) / "segmentation-loss.csv", COLUMNS, rows)
-    save_segmentation(build_dir(category) / SEGMENTATION, segmentation)
+    save_segmentation(build_dir(category) / SEGMENTATION, segmentation, record(category, segmentation=settings))

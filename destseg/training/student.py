@@ -13,7 +13,7 @@ from destseg.model.teacher import Teacher, normalise
 from destseg.settings import read_section
 from destseg.training import loop
 from destseg.training.losses import student_loss
-from destseg.training.prepare import prepare
+from destseg.training.prepare import prepare, record
 from destseg.training.synthesis import Synthesis
 
 COLUMNS = ("loss",)
@@ -83,4 +83,4 @@ def stage(category: str) -> None:
     start = prepare(category, "student")
     student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, device=start.device)
     loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)
-    save_student(build_dir(category) / STUDENT, student)
+    save_student(build_dir(category) / STUDENT, student, record(category, student=settings))
