@@ -1,6 +1,7 @@
 """Charts of the report as inline SVG: they follow the page's colours, light or dark, and load nothing."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 _WIDTH, _HEIGHT = 340, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 42
-_ROW, _NAMES, _STRIP = 34, 130, 900  # of the strip chart: height of a row, width of the names, whole width
+# Of the strip chart: where the rows begin, height of a row, whole width, room at either side, longest name.
+_TOP_STRIP, _ROW, _STRIP, _EDGE, _NAME = 32, 46, 720, 14, 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,38 +49,46 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str, x_max: floa
     return "".join(parts)
 
 
-def strip_chart(rows: Mapping[str, NDArray[np.floating[Any]]], threshold: float | None) -> str:
-    """SVG with a row for each kind of image, a dot for each image at its anomaly score, and the threshold."""
-    top = max([threshold or 0.0, *(float(scores.max()) for scores in rows.values() if scores.size)], default=0.0) or 1.0
-    span = _STRIP - _NAMES - 20
-    height = _ROW * len(rows) + 44
+def strip_chart(rows: Sequence[tuple[str, NDArray[np.floating[Any]]]], threshold: float | None) -> str:
+    """SVG with a row for each named group of images, a dot for each image at its anomaly score, and the threshold."""
+    known = np.concatenate([np.zeros(0), *(scores for _, scores in rows), [] if threshold is None else [threshold]])
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    margin = 0.03 * (high - low) or abs(high) / 10 or 0.1
+    low, high = low - margin, high + margin
+    height, bottom = _TOP_STRIP + _ROW * len(rows) + 30, _TOP_STRIP + _ROW * len(rows)
 
     def place(score: float) -> float:
-        return _NAMES + max(0.0, score) / (1.02 * top) * span
+        return _EDGE + (score - low) / (high - low) * (_STRIP - 2 * _EDGE)
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {_STRIP} {height}" role="img" aria-label="anomaly score by kind of image">'
+        f'<svg class="chart strip" viewBox="0 0 {_STRIP} {height}" role="img" '
+        f'aria-label="anomaly score of each image, by kind">'
     ]
-    for row, (kind, scores) in enumerate(rows.items()):
-        middle = 20 + _ROW * (row + 0.5)
-        parts.append(f'<path class="grid" d="M{_NAMES},{middle}H{_STRIP - 20}"/>')
-        parts.append(f'<text x="{_NAMES - 12}" y="{middle + 4}" text-anchor="end">{escape(kind)}</text>')
-        for index, score in enumerate(np.sort(scores)):
-            side = "above" if threshold is not None and score > threshold else "below"
-            offset = (index % 5 - 2) * 4  # spread, so that equal scores do not hide each other
-            parts.append(f'<circle class="{side}" cx="{place(score):.1f}" cy="{middle + offset}" r="3"/>')
-    bottom = 20 + _ROW * len(rows)
-    for value in _round_steps(top):
-        parts.append(f'<text x="{place(value):.1f}" y="{bottom + 18}" text-anchor="middle">{value:.3g}</text>')
+    for value, text in _ticks(low, high):
+        parts.append(f'<path class="grid" d="M{place(value):.1f},{_TOP_STRIP}V{bottom}"/>')
+        parts.append(f'<text x="{place(value):.1f}" y="{bottom + 22}" text-anchor="middle">{text}</text>')
     if threshold is not None:
         x = place(threshold)
-        parts.append(f'<path class="threshold" d="M{x:.1f},16V{bottom}"/>')
-        parts.append(f'<text class="strong" x="{x:.1f}" y="11" text-anchor="middle">threshold {threshold:.3g}</text>')
+        anchor = "start" if x < _STRIP / 4 else "end" if x > _STRIP * 3 / 4 else "middle"
+        parts.append(f'<path class="threshold" d="M{x:.1f},26V{bottom}"/>')
+        parts.append(f'<text class="strong" x="{x:.1f}" y="20" text-anchor="{anchor}">threshold {threshold:.4g}</text>')
+    for row, (name, scores) in enumerate(rows):
+        top = _TOP_STRIP + _ROW * row
+        shown = name if len(name) <= _NAME else name[: _NAME - 1] + "\u2026"
+        parts.append(
+            f'<text class="name" x="{_EDGE}" y="{top + 15}">{escape(shown)}<title>{escape(name)}</title></text>'
+        )
+        for index, score in enumerate(np.sort(scores)):
+            side = "above" if threshold is not None and score > threshold else "below"
+            offset = 32 + (index % 5 - 2) * 4  # spread, so that equal scores do not hide each other
+            parts.append(f'<circle class="{side}" cx="{place(score):.1f}" cy="{top + offset}" r="3"/>')
     return "".join(parts) + "</svg>"
 
 
-def _round_steps(top: float) -> NDArray[np.float64]:
-    """Three to six round numbers from 0 up to `top`, which is above 0."""
-    scale = 10.0 ** np.floor(np.log10(top))
-    step = next(size * scale for size in (0.2, 0.25, 0.5, 1.0, 2.0) if top / (size * scale) < 6)
-    return np.arange(0.0, top + step / 1e6, step)
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Three to six round numbers from `low` to `high`, which is larger, and as few digits as tell them apart."""
+    scale = 10.0 ** math.floor(math.log10(high - low))
+    step = next(size * scale for size in (0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / (size * scale) < 6)
+    values = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    digits = max(1, math.ceil(math.log10(max(map(abs, (low, high))) / step)) + 1)
+    return [(value, f"{value:.{digits}g}") for value in values]

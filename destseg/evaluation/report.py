@@ -1,18 +1,22 @@
 """The evaluation as one HTML file that loads nothing: for the quality engineer who decides about the model."""
 
-import math
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from destseg.dataset.layout import GOOD
+from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.evaluation.charts import Line, line_chart, strip_chart
 from destseg.evaluation.figures import colour_bar
 from destseg.evaluation.metrics import Metrics
+from destseg.evaluation.origin import Origin
 from destseg.evaluation.ranking import PRO_LIMIT, Curve
+from destseg.evaluation.rates import CONFIDENCE, Rate, Rates
+from destseg.evaluation.result import Evaluation
 from destseg.evaluation.scored import Scored
 from destseg.model.calibration import Calibration
 
@@ -33,23 +37,6 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where the model and the images come from."""
-
-    category: str
-    dataset_version: str
-    teacher: Mapping[str, str]
-    """`source` and `sha256`."""
-    training_images: int
-    files: Mapping[str, str]
-    """SHA-256 of each part of the model."""
-    settings: Mapping[str, Any]
-    """Sections of params.yaml with the category's overrides, as `section.setting`."""
-    destseg: str
-    """Version of this software."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Picture:
     """One image | truth | heatmap, and what the model made of it."""
 
@@ -64,6 +51,7 @@ class Picture:
 def render(
     origin: Origin,
     scored: Scored,
+    found: Evaluation,
     calibration: Calibration | None,
     pictures: Sequence[tuple[str, Sequence[Picture]]],
 ) -> str:
@@ -71,22 +59,20 @@ def render(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": _number, "share": _share}
-    by_type = {kind: (int((scored.kinds == kind).sum()), scored.metrics_of(kind)) for kind in scored.defect_types}
-    kinds = sorted(set(scored.kinds.tolist()), key=lambda kind: (kind != GOOD, kind))
-    threshold = calibration.threshold if calibration else None
+    environment.filters |= {"number": _number, "share": _share, "interval": _interval, "setting": _setting}
+    known = found.metrics.to_dict()
     return environment.get_template("report.html").render(
         origin=origin,
-        metrics=scored.metrics(),
-        meanings=_MEANINGS,
-        by_type=by_type,
-        missed=_missed(scored, calibration),
-        counts=scored.counts(calibration),
+        found=found,
+        counts=found.counts,
+        meanings={name: meaning for name, meaning in _MEANINGS.items() if name in known},
         calibration=calibration,
-        needed=_images_needed(calibration) if calibration else None,
+        needed=_needed(calibration) if calibration else None,
+        rows=_rows(found.rates),
+        confidence=CONFIDENCE,
         size=scored.maps.shape[-1],
         charts=_charts(scored) if scored.defective.any() else [],
-        strip=strip_chart({kind: scored.scores[scored.kinds == kind] for kind in kinds}, threshold),
+        strip=_strip(scored, calibration),
         pictures=pictures,
         colours=colour_bar(),
     )
@@ -129,16 +115,25 @@ def _line(name: str, curve: Curve) -> Line:
     return Line(name=name, x=curve[0], y=curve[1])
 
 
-def _missed(scored: Scored, calibration: Calibration | None) -> dict[str, int]:
-    if calibration is None:
-        return {}
-    missed = scored.defective & ~scored.rejected(calibration)
-    return {kind: int((missed & (scored.kinds == kind)).sum()) for kind in scored.defect_types}
+def _strip(scored: Scored, calibration: Calibration | None) -> str:
+    """The scores behind the threshold above those of the test images."""
+    held_out = [("calibration: held-out normal images", np.array(calibration.scores))] if calibration else []
+    kinds = sorted(set(scored.kinds.tolist()), key=lambda kind: (kind != GOOD, kind))
+    rows = [(f"test: {kind}", scored.scores[scored.kinds == kind]) for kind in kinds]
+    return strip_chart([*held_out, *rows], calibration.threshold if calibration else None)
 
 
-def _images_needed(calibration: Calibration) -> int:
-    """Calibration images that prove the target rate, the highest of their scores being the threshold."""
-    return math.ceil(math.log(1 - calibration.confidence) / math.log(1 - calibration.target_rate))
+def _rows(rates: Rates) -> list[tuple[str, str, Rate]]:
+    """(images, the wrong verdict, how often) of each group of test images, where it is known."""
+    rows = [("normal", "falsely rejected", rates.false_rejects), ("all defects", "missed", rates.escapes)]
+    rows += [(kind, "missed", escapes) for kind, escapes in rates.by_type.items()]
+    return [(images, verdict, rate) for images, verdict, rate in rows if rate is not None]
+
+
+def _needed(calibration: Calibration) -> int:
+    """Calibration images that could prove the target rate."""
+    settings = CalibrationSettings(false_reject_rate=calibration.target_rate, confidence=calibration.confidence)
+    return images_needed(settings)
 
 
 def _number(metrics: Metrics, name: str) -> str:
@@ -147,5 +142,16 @@ def _number(metrics: Metrics, name: str) -> str:
 
 
 def _share(value: float) -> str:
-    """0.0123 as 1.2 %, which no line break divides."""
-    return f"{100 * value:.2g}\u00a0%" if value < 0.995 else "100\u00a0%"
+    """0.0123 as 1.23 %, which no line break divides."""
+    return f"{100 * value:.3g}\u00a0%"
+
+
+def _interval(rate: Rate) -> str:
+    """12 to 54 %, rounded outwards, so that it never promises more than it holds."""
+    low, high = np.floor(1000 * rate.low) / 10, np.ceil(1000 * rate.high) / 10
+    return f"{low:.3g} to {high:.3g}\u00a0%"
+
+
+def _setting(value: object) -> str:
+    """As params.yaml would have it."""
+    return value if isinstance(value, str) else json.dumps(value)
