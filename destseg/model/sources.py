@@ -1,16 +1,22 @@
 """Where the teacher's weights come from: ImageNet through torchvision, a file with its hash, or the bundled formula."""
 
+import socket
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, hub
 
 from destseg import Error, files
 from destseg.model.teacher import Teacher
 from destseg.model.weights import fill, read_weights, save_weights
 
 FORMULA = Path(__file__).with_name("formula.safetensors")
+# Of the whole file; its name, resnet18-f37072fd.pth, carries the first 8 digits.
+IMAGENET_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
+PATIENCE = 10.0  # seconds for each address of the server to answer, and for each piece of the download
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +26,7 @@ class TeacherSettings:
     source: Literal["imagenet", "formula", "file"] = "imagenet"
     """imagenet: torchvision's ResNet18 IMAGENET1K_V1, as in the paper; formula: bundled; file: `path`."""
     path: str | None = None
-    """For `file`: safetensors with ResNet18's conv1 to layer3 under torchvision's names."""
+    """For `file`: safetensors with ResNet18's conv1 to layer3 under torchvision's names; what else it has is left."""
     sha256: str | None = None
     """For `file`: the SHA-256 it must have."""
 
@@ -46,10 +52,11 @@ def fetch(settings: TeacherSettings, out: Path = OUT) -> dict[str, str]:
         tensors, _ = read_weights(path)
     metadata = {"source": settings.source, "sha256": sha256}
     teacher = Teacher()
-    wanted = teacher.state_dict().keys()
-    fill(
-        teacher, {name: tensor for name, tensor in tensors.items() if name in wanted}, settings.path or settings.source
-    )
+    wanted = teacher.state_dict()
+    # Files older than BatchNorm's counters lack them, and a frozen network never reads them.
+    counters = {name: torch.tensor(0) for name in wanted if name.endswith(".num_batches_tracked")}
+    known = counters | {name: tensor for name, tensor in tensors.items() if name in wanted}
+    fill(teacher, known, settings.path or settings.source)
     save_weights(out, teacher, metadata)
     return metadata
 
@@ -58,12 +65,31 @@ def _imagenet() -> tuple[dict[str, Tensor], str]:
     from torchvision.models import ResNet18_Weights  # 5 s to import, and only this source needs it
 
     weights = ResNet18_Weights.IMAGENET1K_V1
-    prefix = weights.url.rsplit("-", 1)[-1].removesuffix(".pth")  # torch hub names files by their SHA-256's start
-    try:
-        tensors: dict[str, Tensor] = dict(weights.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError) as error:  # no network, or a hash that does not match
+    path = Path(hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])  # where torchvision looks first
+    if not path.exists():
+        _download(weights.url, path)
+    # Checked on every use: torch hub does it after a download only, and then the first 8 digits only.
+    if (sha256 := files.sha256(path)) != IMAGENET_SHA256:
         raise Error(
-            f"teacher `imagenet`: {weights.url} could not be had ({error}). Run this once where there is internet and "
-            f"`dvc push`, or set teacher.source in params.yaml to `formula` or to a `file` of yours"
+            f"teacher `imagenet`: {path} has SHA-256 {sha256}, expected {IMAGENET_SHA256}; delete it, so that it is "
+            "downloaded again"
+        )
+    return dict(weights.get_state_dict(weights_only=True)), sha256
+
+
+def _download(url: str, path: Path) -> None:
+    """Writes `path` whole or not at all; every wait for the network ends after PATIENCE."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # torch hub sets none
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hub.download_url_to_file(url, str(path), IMAGENET_SHA256)
+    except (OSError, RuntimeError, HTTPException) as error:  # no network or disk, another hash, a broken answer
+        raise Error(
+            f"teacher `imagenet`: {url} could not be had ({error}), nor is it in {path.parent}. Where there is "
+            "internet, run `dvc repro teacher` and `dvc push --run-cache` once: then `dvc repro --pull` takes the "
+            "teacher from the DVC remote. Or set teacher.source in params.yaml to `formula`, or to `file` with "
+            "teacher.path and teacher.sha256"
         ) from None
-    return tensors, prefix
+    finally:
+        socket.setdefaulttimeout(before)
