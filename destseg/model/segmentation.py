@@ -61,9 +61,7 @@ class Segmentation(nn.Module):
         return logits
 
 
-def save_segmentation(
-    path: Path, segmentation: Segmentation | None, metadata: Mapping[str, str] | None = None
-) -> None:
+def save_segmentation(path: Path, segmentation: Segmentation | None, metadata: Mapping[str, str] | None = None) -> None:
     """Its weights, and in their metadata, beside what is given, what it takes to build it anew; None: width 0."""
     if segmentation is None:
         save_weights(path, {}, {**(metadata or {}), "width": "0"})
