@@ -34,6 +34,7 @@ bench-quality: install
 	@exec $(BIN)/python -m benchmarks.quality "$(DATA)" --jobs $(or $(JOBS),1)
 
 bench-metrics: install
+	$(if $(NOTE),,$(error NOTE is not set; expected what else ran on the machine))
 	@exec $(BIN)/python -m benchmarks.metrics --note "$(NOTE)"
 
 install: .venv/.installed

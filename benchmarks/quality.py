@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -29,13 +30,15 @@ import yaml
 from benchmarks import painted
 from destseg import Error, files
 from destseg.bench.machine import describe
+from destseg.dataset.layout import TEACHER
 from destseg.model.blocks import kaiming_init
 from destseg.model.teacher import Teacher
-from destseg.model.weights import save_weights
+from destseg.model.weights import read_metadata, save_weights
 
 log = logging.getLogger("benchmarks.quality")
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "quality.json"
+UNFINISHED = RESULTS.with_suffix(".unfinished.json")
 STAGES = ("validate", "student", "segmentation", "evaluate")
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "iap", "iap90", "pro")
 FIRST_TEACHER = "9e5e638"  # the commit that holds the first formula teacher
@@ -89,7 +92,8 @@ def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, A
             _stage(root, threads, verb, run.dataset)
         minutes = (time.monotonic() - start) / 60
         metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
-    record = asdict(run) | {"minutes": round(minutes, 1), "threads": threads}
+        teacher = read_metadata(root / TEACHER)["sha256"]
+    record = asdict(run) | {"teacher_sha256": teacher, "minutes": round(minutes, 1), "threads": threads}
     return record | {name: round(metrics[name], 4) for name in METRICS}
 
 
@@ -111,7 +115,7 @@ def _stage(root: Path, threads: int, *verb: str) -> None:
         [sys.executable, "-m", "destseg", *verb], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Error(f"destseg {' '.join(verb)} failed in {root}:\n{done.stderr[-2000:]}")
+        raise Error(f"destseg {' '.join(verb)} failed:\n{done.stderr[-2000:]}")
 
 
 def _write_teachers(folder: Path, names: set[str]) -> None:
@@ -133,41 +137,50 @@ def main() -> None:
     """Runs what is planned and not yet in the file of the interrupted benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of the magnetic tiles in MVTec's layout")
-    parser.add_argument("--only", help="run this group of quality.yaml only, keep the others' records")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, each with its share of the cores")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if not (arguments.dataset / "train" / "good").is_dir():
         raise SystemExit(f"{arguments.dataset} has no train/good; expected the folder of a category in MVTec's layout")
     plan = list(planned(arguments.dataset.resolve().name))
-    unfinished = RESULTS.with_suffix(".unfinished.json")
-    kept = RESULTS if arguments.only else unfinished
-    records: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
-    done = {record["key"]: record for record in records}
-    wanted = [run for run in plan if (run.name == arguments.only if arguments.only else run.key not in done)]
-    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
-    machine = asdict(describe(torch.device("cpu")))
+    try:
+        _measure_all(plan, arguments.dataset, arguments.jobs)
+    except Error as error:
+        raise SystemExit(str(error)) from None
 
-    def save(path: Path) -> None:
-        ordered = [done[run.key] for run in plan if run.key in done]
-        path.parent.mkdir(exist_ok=True)
-        files.write_text(path, json.dumps(ordered, indent=1) + "\n")
 
-    with tempfile.TemporaryDirectory(prefix="destseg-teachers-") as folder:
+def _measure_all(plan: list[Run], source: Path, jobs: int) -> None:
+    found = json.loads(UNFINISHED.read_text(encoding="utf-8")) if UNFINISHED.is_file() else []
+    done = {record["key"]: record for record in found}
+    wanted = [run for run in plan if run.key not in done]
+    threads, machine = max(1, (os.cpu_count() or 1) // jobs), asdict(describe(torch.device("cpu")))
+    lock = threading.Lock()
+
+    with tempfile.TemporaryDirectory(prefix="destseg-teachers-") as folder, ThreadPoolExecutor(jobs) as pool:
         _write_teachers(Path(folder), {run.teacher for run in wanted})
 
         def work(run: Run) -> None:
             log.info("%s: %s, teacher %s, seed %d", run.name, run.dataset, run.teacher, run.seed)
-            record = measure(run, arguments.dataset, Path(folder), threads) | {"machine": machine, "key": run.key}
-            done[run.key] = record
-            save(unfinished)
+            record = measure(run, source, Path(folder), threads) | {"machine": machine, "key": run.key}
+            with lock:
+                done[run.key] = record
+                _write(UNFINISHED, [done[run.key] for run in plan if run.key in done])
             shown = ", ".join(f"{name} {record[name]:.3f}" for name in METRICS)
             log.info("%s, seed %d: %.1f min, %s", run.name, run.seed, record["minutes"], shown)
 
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(work, wanted))
-    save(RESULTS)
-    unfinished.unlink(missing_ok=True)
+        try:
+            for future in as_completed([pool.submit(work, run) for run in wanted]):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    _write(RESULTS, [done[run.key] for run in plan])
+    UNFINISHED.unlink(missing_ok=True)
+
+
+def _write(path: Path, records: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    files.write_text(path, json.dumps(records, indent=1) + "\n")
 
 
 if __name__ == "__main__":

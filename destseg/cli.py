@@ -252,9 +252,11 @@ def teacher_pretrain(
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default=False)] = None,
 ) -> None:
     """Train the formula teacher on procedural textures."""
+    from destseg.model.device import device
     from destseg.training.pretrain import PretrainSettings, pretrain
 
-    pretrain(out, settings=PretrainSettings() if steps is None else PretrainSettings(steps=steps), seed=seed)
+    settings = PretrainSettings() if steps is None else PretrainSettings(steps=steps)
+    pretrain(out, settings=settings, seed=seed, device=device())
 
 
 Size = Annotated[int, typer.Option(min=64, help="Side of the images in pixels.")]

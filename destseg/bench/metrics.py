@@ -17,11 +17,11 @@ from destseg.dataset.layout import GOOD, Sample
 from destseg.evaluation.metrics import Metrics
 from destseg.evaluation.scored import Scored
 from destseg.evaluation.streamed import Streamed
+from destseg.model.network import image_scores
 
 BATCH = 50  # maps made at once
 REGIONS = 3  # in each defect image, which is every second one
 DEFECT_TYPES = 4
-_TOP = 100 / 256**2  # share of the pixels whose mean is an image's anomaly score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +100,7 @@ def made_up(images: int, size: int) -> Iterator[Batch]:
         noise = interpolate(smooth, size=size // 4, mode="bicubic")[:, 0].numpy() + random.normal(0, 0.3, raised.shape)
         low = torch.from_numpy((raised + noise - 6).astype(np.float32)).sigmoid()[:, None]
         maps = interpolate(low, size=size, mode="bilinear")[:, 0]
-        top = maps.flatten(1).double().topk(max(1, round(_TOP * size**2)), dim=1).values.mean(dim=1)
-        yield Batch(kinds=kinds, scores=top.numpy(), maps=maps.numpy(), masks=masks)
+        yield Batch(kinds=kinds, scores=image_scores(maps).double().numpy(), maps=maps.numpy(), masks=masks)
 
 
 def _ellipses(random: np.random.Generator, images: int, size: int) -> NDArray[np.float32]:

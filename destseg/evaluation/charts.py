@@ -88,7 +88,7 @@ def strip_chart(rows: Sequence[tuple[str, NDArray[np.floating[Any]]]], threshold
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Three to six round numbers from `low` to `high`, which is larger, and as few digits as tell them apart."""
     scale = 10.0 ** math.floor(math.log10(high - low))
-    step = next(size * scale for size in (0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / (size * scale) < 6)
+    step = next(size * scale for size in (0.2, 0.5, 1.0, 2.0) if (high - low) / (size * scale) < 6)
     values = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
     digits = max(1, math.ceil(math.log10(max(map(abs, (low, high))) / step)) + 1)
     return [(value, f"{value:.{digits}g}") for value in values]

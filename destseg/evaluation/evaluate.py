@@ -74,11 +74,13 @@ def _score_test_set(scorer: TorchScorer, category: str, image: ImageSettings) ->
     for index, sample in enumerate(found):  # before the scoring, so that a missing mask is said at once
         if sample.mask is not None:
             masks[index] = load_mask(sample.mask, image.size)
-    with recording(scorer.network) as batches:
-        scores, maps = _score(scorer, [sample.path for sample in found], image, "test")
-    scored = Scored(samples=found, scores=scores, maps=maps, masks=masks)
+    paths = [sample.path for sample in found]
     if scorer.network.segmentation is None:
-        return scored, None
+        scores, maps = _score(scorer, paths, image, "test")
+        return Scored(samples=found, scores=scores, maps=maps, masks=masks), None
+    with recording(scorer.network) as batches:
+        scores, maps = _score(scorer, paths, image, "test")
+    scored = Scored(samples=found, scores=scores, maps=maps, masks=masks)
     scores, maps = joined(batches, image.size)
     return scored, dataclasses.replace(scored, scores=scores, maps=maps)
 

@@ -60,12 +60,11 @@ def render(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": _number, "share": _share, "interval": _interval, "setting": _setting}
-    known = found.metrics.to_dict()
     return environment.get_template("report.html").render(
         origin=origin,
         found=found,
         counts=found.counts,
-        meanings={name: meaning for name, meaning in _MEANINGS.items() if name in known},
+        meanings=_MEANINGS,
         calibration=calibration,
         needed=_needed(calibration) if calibration else None,
         rows=_rows(found.rates),

@@ -76,9 +76,9 @@ def from_published(checkpoint: Mapping[Any, Any], where: str) -> DeSTSeg:
     expected = network.state_dict()
     ours = {_published(name): name for name in expected}
     found: dict[str, Tensor] = {}
-    for key in sorted(checkpoint.keys() | ours.keys(), key=str):
-        if key not in ours:
-            raise Error(f"{where}: {key!r} is unknown, expected the published layout only (docs/method.md)")
+    if unknown := sorted(checkpoint.keys() - ours.keys(), key=str):
+        raise Error(f"{where}: {unknown[0]!r} is unknown, expected the published layout only (docs/method.md)")
+    for key in sorted(ours):
         if key in checkpoint:
             found[ours[key]] = _checked(checkpoint[key], expected[ours[key]], f"{where}: {key}")
         elif not key.endswith(COUNTER):
@@ -114,7 +114,7 @@ def _read(path: Path) -> Mapping[Any, Any]:
             size = sum(entry.file_size for entry in archive.infolist())
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror}; expected a checkpoint file") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):  # what zipfile was seen to raise
         raise Error(f"{path} is no checkpoint, expected what torch.save of torch 1.6 or newer writes") from None
     if size > MAX_BYTES:
         raise Error(f"{path} unpacks to {size} bytes, expected at most {MAX_BYTES}: the published network is smaller")

@@ -72,12 +72,12 @@ def write_model(folder: Path, network: DeSTSeg, card: ModelCard, golden: Tensor)
     files.write_text(folder / CARD, ModelCard(**{**vars(card), "files": hashes}).to_json())
     scores, maps = TorchScorer(network, torch.device("cpu")).score(golden)
     _write_golden(folder / "golden", golden, scores)
-    unit = 1.0 if network.segmentation else float(maps.max())
+    unit = 1.0 if network.segmentation else max(float(maps.max()), float(np.finfo(np.float32).tiny))
     parity = {
         MODEL: _difference(Predictor.load(folder).scorer.score(golden), (scores, maps)) / unit,
         ONNX: _difference(OnnxScorer(folder / ONNX).score(golden), (scores, maps)) / unit,
     }
-    report = {"tolerance": TOLERANCE, "images": len(golden), "largest_difference": parity}
+    report = {"tolerance": TOLERANCE, "images": len(golden), "unit": unit, "largest_difference": parity}
     if worst := [name for name, value in parity.items() if not value <= TOLERANCE]:
         raise Error(f"{worst[0]} differs from the network by {parity[worst[0]]:.2g}, expected at most {TOLERANCE}")
     files.write_text(folder / "parity.json", json.dumps(report, indent=2) + "\n")

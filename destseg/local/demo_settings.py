@@ -18,8 +18,8 @@ from destseg.settings import PARAMS
 OVERRIDES: dict[str, dict[str, Any]] = {
     "image": {"size": 128},
     "teacher": {"source": "formula"},
-    "student": {"steps": 400, "batch": 8, "schedule": "cosine"},
-    "segmentation": {"width": 64, "steps": 600, "batch": 8, "schedule": "cosine"},
+    "student": {"steps": 500, "batch": 8, "schedule": "cosine"},
+    "segmentation": {"width": 64, "steps": 750, "batch": 8, "schedule": "cosine"},
 }
 # For one category only, below `categories` of params.yaml.
 CATEGORY_OVERRIDES: dict[str, dict[str, dict[str, Any]]] = {"washer": {}, "fabric": {}}

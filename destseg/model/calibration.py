@@ -33,8 +33,9 @@ class Calibration:
     """Map value of the range's lower end: as calm as a normal image."""
     heat_high: float
     """Map value of the range's upper end."""
-    scores: tuple[float, ...]
-    """Anomaly scores of the held-out normal images, ascending; of more than SCORES images as many quantiles.
+    scores: tuple[float, ...] = ()
+    """Anomaly scores of the held-out normal images, ascending; of more than SCORES images as many quantiles. Empty in
+    files from before they were kept.
 
     With `images` they are what a test of drift compares a stream of scores with, such as Kolmogorov and Smirnov's.
     """
@@ -53,8 +54,8 @@ class Calibration:
         if self.heat_low >= self.heat_high:
             raise Error(f"calibration: heat_low is {self.heat_low}, expected less than heat_high ({self.heat_high})")
         most = min(self.images, SCORES)
-        if not 1 <= len(self.scores) <= most:
-            raise Error(f"calibration: {len(self.scores)} scores of {self.images} images, expected 1 up to {most}")
+        if len(self.scores) > most:
+            raise Error(f"calibration: {len(self.scores)} scores of {self.images} images, expected at most {most}")
         if any(first > second for first, second in pairwise(self.scores)):
             raise Error("calibration: the scores do not ascend, expected them sorted")
 
@@ -72,9 +73,10 @@ class Calibration:
         if not isinstance(content, Mapping):
             raise Error(f"calibration is {type(content).__name__}, expected a mapping of its fields")
         names = {field.name for field in dataclasses.fields(cls)}
-        if wrong := sorted(names ^ set(content)):
+        if wrong := sorted((names ^ set(content)) - ({"scores"} - set(content))):
             state = "is missing" if wrong[0] in names else "is unknown"
             raise Error(f"calibration: {wrong[0]} {state}, expected {', '.join(sorted(names))}; run `destseg evaluate`")
-        if not isinstance(content["scores"], list | tuple):
-            raise Error(f"calibration: scores is {type(content['scores']).__name__}, expected a list of numbers")
+        scores = content.get("scores", ())
+        if not isinstance(scores, list | tuple):
+            raise Error(f"calibration: scores is {type(scores).__name__}, expected a list of numbers")
         return cls(**content)

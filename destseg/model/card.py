@@ -29,7 +29,7 @@ class ModelCard:
     """`source` (imagenet, formula, file, checkpoint) and `sha256` of the file that it came from."""
     calibration: Calibration | None
     training_images: str
-    """SHA-256 of accepted.json: the exact images that trained and calibrated this model."""
+    """SHA-256 of accepted.json: the exact images that calibrated this model and, if it was trained here, trained it."""
     destseg: str
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     """SHA-256 of each file beside the card."""

@@ -14,12 +14,13 @@ from destseg.dataset import textures
 from destseg.dataset.procedural import Image, render
 from destseg.files import replacing
 from destseg.model.blocks import kaiming_init, layer
-from destseg.model.device import autocast
+from destseg.model.device import autocast, placed
 from destseg.model.teacher import CHANNELS, MEAN, STD, Teacher
 from destseg.model.weights import save_weights
 
 log = logging.getLogger(__name__)
 EVERY, SAVE_EVERY = 5.0, 60.0  # seconds between two lines of progress, between two saved states
+CPU = torch.device("cpu")
 RECORDED = ("classes", "images_per_class", "steps", "seed")  # what the file says about its making
 
 
@@ -96,7 +97,7 @@ def augment(photographs: Tensor, size: int, generator: torch.Generator) -> Tenso
     return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def pretrain(out: Path, *, settings: PretrainSettings, seed: int = 0) -> float:
+def pretrain(out: Path, *, settings: PretrainSettings, seed: int = 0, device: torch.device = CPU) -> float:
     """Train and write the teacher to `out` (safetensors); returns the running accuracy on its crops, 0 to 1.
 
     Interrupted, it goes on from `out` with the suffix .resume when called with the same settings and seed again.
@@ -105,17 +106,17 @@ def pretrain(out: Path, *, settings: PretrainSettings, seed: int = 0) -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Classifier(settings.classes).train()
-    net.to(memory_format=torch.channels_last)
+    net = placed(net, device)
     optimiser = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=settings.lr)
     identity: dict[str, object] = {**asdict(settings), "seed": seed}
     resume = out.with_suffix(".resume")
-    first = _resume(resume, net, optimiser, identity)
+    first = _resume(resume, net, optimiser, identity, device)
     accuracy, started = 0.0, time.monotonic()
     spoken = saved = started
     for step in range(first, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * schedule(step, settings.steps)
-        loss, right = _step(net, optimiser, photographs, settings, seed, step)
+        loss, right = _step(net, optimiser, photographs, settings, seed, step, device)
         accuracy = right if step == first else 0.95 * accuracy + 0.05 * right
         now = time.monotonic()
         if now - spoken > EVERY or step == settings.steps - 1:
@@ -147,14 +148,15 @@ def _step(
     settings: PretrainSettings,
     seed: int,
     step: int,
+    device: torch.device,
 ) -> tuple[float, float]:
     """Loss and accuracy of one step; its crops depend on seed and step alone, so a resumed run sees the same."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     chosen = torch.randint(len(photographs), (settings.batch,), generator=generator)
-    target = chosen // settings.images_per_class
+    target = (chosen // settings.images_per_class).to(device)
     size = settings.first_size if step < 0.6 * settings.steps else settings.size
-    x = augment(photographs[chosen], size, generator).contiguous(memory_format=torch.channels_last)
-    with autocast(torch.device("cpu"), "auto"):
+    x = augment(photographs[chosen], size, generator).to(device, memory_format=torch.channels_last)
+    with autocast(device, "auto"):
         logits = net.logits(x)
     loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
@@ -187,11 +189,13 @@ def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     ]
 
 
-def _resume(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, object]) -> int:
+def _resume(
+    path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, object], device: torch.device
+) -> int:
     """Load what an interrupted run with the same identity left at `path`; the step to go on with, 0 for a new run."""
     if not path.is_file():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location=device, weights_only=True)
     if state["identity"] != identity:
         return 0
     net.load_state_dict(state["net"])
@@ -203,7 +207,7 @@ def _resume(path: Path, net: nn.Module, optimiser: torch.optim.Optimizer, identi
 def teacher_weights(net: Classifier) -> dict[str, Tensor]:
     """The teacher's part of `net`: convolutions fp16, BatchNorm fp32 (its statistics leave the range of fp16)."""
     return {
-        name: value.half() if value.ndim == 4 else value
+        name: (value.half() if value.ndim == 4 else value).cpu()
         for name, value in net.state_dict().items()
         if not name.startswith(("layer4.", "head."))
     }

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FILL = 114  # grey where a rotated image leaves its frame (public code)
-OWN_GAIN = (0.3, 2.0)  # brightness of a patch of the product's own surface: a shadow up to a highlight
+OWN_GAIN = (0.3, 2.0)  # our choice: brightness of a patch of the product's own surface, a hole up to a highlight
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts to grey
 _FLIPS: dict[str, tuple[int, ...]] = {"none": (), "horizontal": (3,), "vertical": (2,), "both": (3, 2)}
 
@@ -21,7 +21,7 @@ class SynthesisSettings:
 
     crop: int | None = None
     """Side in pixels of the squares that are cut out of the normal images anew each time; null: whole images. For small
-    defects on large images: the network is convolutional and scores whole images all the same."""
+    defects on large images: training costs what the crop costs, and whole images are scored."""
     flips: Literal["none", "horizontal", "vertical", "both"] = "none"
     """Mirror images that a good part could give as well: horizontal changes left and right, vertical up and down."""
     quarter_turns: bool = False

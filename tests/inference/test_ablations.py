@@ -95,7 +95,9 @@ def test_an_ablation_is_trained_evaluated_and_packaged_alike(
 def test_without_a_net_the_stage_trains_nothing_and_says_so() -> None:
     write_params({}, {"net": False, "steps": 1_000_000_000})
     segmentation.stage(NAME)
-    assert read_weights(build_dir(NAME) / SEGMENTATION) == ({}, {"width": "0"})
+    tensors, said = read_weights(build_dir(NAME) / SEGMENTATION)
+    assert (tensors, said["width"]) == ({}, "0")
+    assert json.loads(said["settings"])["segmentation"]["net"] is False
     assert (build_dir(NAME) / "segmentation-loss.csv").read_text() == "step,focal,l1\n"
 
 

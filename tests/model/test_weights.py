@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,10 @@ def test_card_survives_json() -> None:
 
 def test_a_card_from_before_the_ablations_is_of_the_papers_shape() -> None:
     content = json.loads(CARD.to_json())
-    del content["segmentation_inputs"], content["encoder_decoder"]
-    assert ModelCard.from_json(json.dumps(content), "model.json") == CARD
+    del content["segmentation_inputs"], content["encoder_decoder"], content["calibration"]["scores"]
+    read = ModelCard.from_json(json.dumps(content), "model.json")
+    assert CARD.calibration is not None
+    assert read == replace(CARD, calibration=replace(CARD.calibration, scores=()))
 
 
 @pytest.mark.parametrize("encoder_decoder", [True, False])

@@ -21,12 +21,16 @@ PAPER: dict[type, dict[str, Any]] = {
     ImageSettings: {"size": 256},
     TeacherSettings: {"source": "imagenet"},
     SynthesisSettings: {
+        "crop": None,
+        "flips": "none",
         "quarter_turns": False,
         "max_degrees": 0,
         "scale_min": 0,
         "scale_max": 5,
         "mask_threshold": 0.5,
         "beta_max": 0.8,
+        "grey": False,
+        "own_share": 0,
     },
     StudentSettings: {
         "denoising": True,
@@ -67,10 +71,14 @@ def test_hyper_parameters_are_the_papers_in_the_code_and_in_params_yaml(settings
     assert found == PAPER[settings]
 
 
-def test_params_yaml_lists_every_setting_of_both_stages() -> None:
+def test_params_yaml_lists_every_setting_of_training() -> None:
     """So that `dvc exp run -S` can change it: a key that is not there would need another spelling."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for settings, section in ((StudentSettings, "student"), (SegmentationSettings, "segmentation")):
+    for settings, section in (
+        (SynthesisSettings, "synthesis"),
+        (StudentSettings, "student"),
+        (SegmentationSettings, "segmentation"),
+    ):
         assert list(params[section]) == [field.name for field in dataclasses.fields(settings)]
 
 

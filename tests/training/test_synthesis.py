@@ -52,7 +52,8 @@ def test_images_are_not_turned_unless_asked() -> None:
 
 def test_turned_images_are_filled_with_grey() -> None:
     turned = turn(torch.full((1, 3, 64, 64), 200.0), torch.tensor([45.0]))
-    assert turned[0, 0, 0, 0] == FILL
+    assert FILL == 114
+    assert turned[0, :, 0, 0].tolist() == [114.0, 114.0, 114.0]
     assert turned[0, 0, 32, 32] == 200
 
 
@@ -62,6 +63,45 @@ def test_quarter_turns_are_exact(quarters: int) -> None:
     turned = turn(images, torch.tensor([90.0 * quarters]))
     expected = [torch.rot90(images, k, (2, 3)) for k in (quarters, -quarters)]
     assert any(torch.allclose(turned, other, atol=1e-2) for other in expected)
+
+
+def angles_of(settings: SynthesisSettings) -> torch.Tensor:
+    """Of 400 images, in whole degrees: where the bright spot, right of the centre, was turned to."""
+    image = torch.zeros(1, 3, 129, 129, dtype=torch.uint8)
+    image[..., 62:67, 112:117] = 255
+    batch = Synthesis(image, image, settings, seeded(0, "test")).batch(400)
+    spot = (batch.normal[:, 0] - FILL).clamp(min=60) - 60
+    y, x = torch.meshgrid(*[torch.arange(129.0) - 64] * 2, indexing="ij")
+    weight = spot / spot.sum((1, 2), keepdim=True)
+    return torch.rad2deg(torch.atan2((weight * y).sum((1, 2)), (weight * x).sum((1, 2))))
+
+
+def test_turns_are_even_up_to_the_angle_that_is_asked_for() -> None:
+    angles = angles_of(SynthesisSettings(max_degrees=5))
+    assert angles.abs().max() < 5.3
+    assert 2.5 < angles.std() < 3.3  # of U(-5, 5): 2.9
+    assert abs(angles.mean()) < 0.5
+
+
+def test_quarter_turns_are_equally_frequent_and_turned_a_little_more() -> None:
+    angles = angles_of(SynthesisSettings(quarter_turns=True, max_degrees=5))
+    quarters = torch.round(angles / 90)
+    assert (angles - 90 * quarters).abs().max() < 5.3
+    assert ((quarters % 4).long().bincount(minlength=4) > 70).all()
+
+
+def test_masks_are_turned_all_ways() -> None:
+    """A lattice of many cells along x and one along y gives stripes; what counts is which way they run."""
+    settings = SynthesisSettings(scale_min=0, scale_max=4)
+    masks = perlin_masks(300, 96, settings, seeded(0, "masks"), CPU)[:, 0]
+    down, across = masks.diff(dim=1).abs().sum((1, 2)), masks.diff(dim=2).abs().sum((1, 2))
+    slant = (masks[:, 1:, 1:] - masks[:, :-1, :-1]).abs().sum((1, 2)) - (
+        masks[:, 1:, :-1] - masks[:, :-1, 1:]
+    ).abs().sum((1, 2))
+    total = (down + across).clamp(min=1)
+    assert (down / total).std() > 0.1
+    assert (slant / total).std() > 0.1  # without a turn no stripe would slant
+    assert abs((slant / total).mean()) < 0.05
 
 
 def test_same_seed_gives_the_same_batches_and_another_seed_others() -> None:
