@@ -1,5 +1,6 @@
 """Synthetic defects have the published statistics and leave everything outside the mask alone."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,37 @@ def test_weight_of_the_texture_lies_between_a_fifth_and_one() -> None:
     weight = (200 - batch.damaged[inside]) / (200 - 20)
     assert 0.2 - 1e-5 <= weight.min() < 0.3
     assert 0.9 < weight.max() <= 1 + 1e-5
+
+
+def test_weight_of_the_texture_is_even_and_one_for_each_image() -> None:
+    batch = synthesis(SynthesisSettings()).batch(600)
+    weights = []
+    for normal, damaged, mask in zip(batch.normal, batch.damaged, batch.mask, strict=True):
+        inside = ((normal - damaged) / (200 - 20))[mask.expand_as(normal) == 1]
+        if inside.numel():
+            assert inside.max() - inside.min() < 1e-5
+            weights.append(float(inside[0]))
+    counts, _ = np.histogram(weights, bins=4, range=(0.2, 1.0))
+    assert counts.min() > 0.7 * len(weights) / 4
+
+
+def test_lattices_are_drawn_apart_for_each_axis() -> None:
+    """As often as not an image's marks are longer one way than the other by a factor of two and more."""
+    masks = perlin_masks(300, 64, SynthesisSettings(), seeded(0, "masks"), CPU)[:, 0]
+    down, across = masks.diff(dim=1).abs().sum((1, 2)) + 1, masks.diff(dim=2).abs().sum((1, 2)) + 1
+    ratio = torch.maximum(down / across, across / down)[masks.sum((1, 2)) > 20]
+    assert (ratio > 1.5).float().mean() > 0.2
+    square = perlin_masks(300, 64, SynthesisSettings(scale_min=3, scale_max=3), seeded(0, "masks"), CPU)[:, 0]
+    down, across = square.diff(dim=1).abs().sum((1, 2)) + 1, square.diff(dim=2).abs().sum((1, 2)) + 1
+    assert (torch.maximum(down / across, across / down) > 1.5).float().mean() < 0.1
+
+
+def test_a_higher_threshold_leaves_smaller_marks() -> None:
+    areas = [
+        perlin_masks(100, 64, SynthesisSettings(mask_threshold=level), seeded(0, "masks"), CPU).mean().item()
+        for level in (0.3, 0.5, 0.7)
+    ]
+    assert areas[0] > 2 * areas[1] > 4 * areas[2]
 
 
 def test_images_are_not_turned_unless_asked() -> None:
