@@ -72,7 +72,7 @@ def write_model(folder: Path, network: DeSTSeg, card: ModelCard, golden: Tensor)
     files.write_text(folder / CARD, ModelCard(**{**vars(card), "files": hashes}).to_json())
     scores, maps = TorchScorer(network, torch.device("cpu")).score(golden)
     _write_golden(folder / "golden", golden, scores)
-    unit = 1.0 if network.segmentation else max(float(maps.max()), float(np.finfo(np.float32).tiny))
+    unit = 1.0 if network.segmentation else float(maps.max()) or 1.0
     parity = {
         MODEL: _difference(Predictor.load(folder).scorer.score(golden), (scores, maps)) / unit,
         ONNX: _difference(OnnxScorer(folder / ONNX).score(golden), (scores, maps)) / unit,
