@@ -28,9 +28,14 @@ def write(out: Path, name: str, *, seed: int = 0) -> None:
     photograph = PHOTOGRAPHS[name]().astype(np.float32)
     rng = np.random.default_rng([seed, *name.encode()])
 
+    taken = set[tuple[int, int]]()
+
     def crop(first: int, last: int) -> Field:
-        row, column = rng.integers(first, last - SIZE + 1), rng.integers(0, photograph.shape[1] - SIZE + 1)
-        return photograph[row : row + SIZE, column : column + SIZE]
+        while True:  # until it is a place that was not cut out before: a dataset holds no image twice
+            row, column = int(rng.integers(first, last - SIZE + 1)), int(rng.integers(photograph.shape[1] - SIZE + 1))
+            if (row, column) not in taken:
+                taken.add((row, column))
+                return photograph[row : row + SIZE, column : column + SIZE]
 
     for index in range(NORMALS):
         _save(out / "train" / "good" / f"{index:03}.png", crop(0, TRAIN_ROWS))

@@ -38,6 +38,8 @@ def test_painted_defects_differ_from_the_photograph_inside_their_masks_alone(tmp
     for folder in ("one", "two"):
         painted.write(tmp_path / folder, "brick")
     assert {sample.kind for sample in samples(tmp_path / "one", "test")} == {"good", *painted.KINDS}
+    normals = [path.read_bytes() for path in (tmp_path / "one").glob("*/good/*.png")]
+    assert len(set(normals)) == painted.NORMALS + painted.TEST_NORMALS
     photograph = painted.PHOTOGRAPHS["brick"]().astype(int)
     rows = np.lib.stride_tricks.sliding_window_view(photograph, (1, painted.SIZE))[:, :, 0]
     for kind in painted.KINDS:
