@@ -58,10 +58,10 @@ def test_most_textures_show_structure():
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES), key=lambda family: family.__name__))
-def test_every_family_gives_finite_float32_heights_that_vary(family):
+def test_every_family_gives_finite_heights_that_vary(family):
     x, y = grid()
     heights = [family(np.random.default_rng(seed))(x, y, np.random.default_rng(seed)) for seed in range(8)]
-    assert all(height.dtype == np.float32 and height.shape == x.shape for height in heights)
+    assert all(np.issubdtype(height.dtype, np.floating) and height.shape == x.shape for height in heights)
     assert all(np.isfinite(height).all() for height in heights)
     assert np.mean([height.std() for height in heights]) > 0.05
 

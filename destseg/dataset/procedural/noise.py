@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-Field = NDArray[np.floating[Any]]  # [H, W], float32: coordinates or heights
+Field = NDArray[np.floating[Any]]  # [H, W]: coordinates (float32) or heights (float32, some families float64)
 Hash = NDArray[np.uint32]
 Generator = np.random.Generator
 # Coordinates in pixels to heights of about 0 to 1; the generator gives what differs from photograph to photograph.
