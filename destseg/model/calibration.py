@@ -72,8 +72,10 @@ class Calibration:
         """The calibration that `to_dict` gave, or an Error that names what is missing, unknown or no number."""
         if not isinstance(content, Mapping):
             raise Error(f"calibration is {type(content).__name__}, expected a mapping of its fields")
-        names = {field.name for field in dataclasses.fields(cls)}
-        if wrong := sorted((names ^ set(content)) - ({"scores"} - set(content))):
+        fields = dataclasses.fields(cls)
+        names = {field.name for field in fields}
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if wrong := sorted((needed - set(content)) | (set(content) - names)):
             state = "is missing" if wrong[0] in names else "is unknown"
             raise Error(f"calibration: {wrong[0]} {state}, expected {', '.join(sorted(names))}; run `destseg evaluate`")
         scores = content.get("scores", ())

@@ -26,7 +26,7 @@ class DestSeg(PythonModel):
 
         self.predictor = Predictor.load(Path(context.artifacts["package"]))
 
-    def predict(self, context: Any, model_input: pandas.DataFrame, params: Any = None) -> pandas.DataFrame:  # noqa: ARG002
+    def predict(self, context: Any, model_input: pandas.DataFrame, params: Any = None) -> pandas.DataFrame:  # noqa: ARG002  # MLflow's
         """A row per image: score, anomalous (nothing without a calibration), heatmap (a grey PNG in base64)."""
         sources = [self._source(value, row) for row, value in enumerate(model_input["image"])]
         rows = [

@@ -11,7 +11,7 @@ from destseg.dataset.images import ImageError, ImageSettings, decode, load, load
 
 
 def saved(path: Path, values: np.ndarray, **options: object) -> Path:
-    Image.fromarray(values).save(path, **options)  # type: ignore[arg-type]
+    Image.fromarray(values).save(path, **options)
     return path
 
 

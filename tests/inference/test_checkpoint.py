@@ -110,13 +110,13 @@ def test_two_categories_share_the_checkpoints_teacher(empty: Path, tmp_path: Pat
 WRONG: dict[str, tuple[Callable[[State], Any], str]] = {
     "missing": (lambda s: s.pop("student_net.encoder.layer4.1.bn2.bias"), r"layer4\.1\.bn2\.bias is missing"),
     "unknown": (lambda s: s.update({"teacher_net.encoder.fc.weight": torch.ones(2)}), r"fc\.weight' is unknown"),
-    "no name": (lambda s: s.update({3: torch.ones(2)}), "3 is unknown"),  # type: ignore[dict-item]
+    "no name": (lambda s: s.update({3: torch.ones(2)}), "3 is unknown"),
     "shape": (
         lambda s: s.update({"segmentation_net.head.4.weight": torch.ones(2, 256, 1, 1)}),
         r"head\.4\.weight is \[2, 256, 1, 1\], expected \[1, 256, 1, 1\]",
     ),
     "no tensor": (
-        lambda s: s.update({"segmentation_net.res.0.bn1.bias": [0.0] * 256}),  # type: ignore[dict-item]
+        lambda s: s.update({"segmentation_net.res.0.bn1.bias": [0.0] * 256}),
         r"res\.0\.bn1\.bias is list, expected a dense tensor",
     ),
     "sparse": (
@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[Callable[[State], Any], str]] = {
         r"bn1\.weight has a value that is not finite",
     ),
     "several": (
-        lambda s: [s.pop("teacher_net.encoder.conv1.weight"), s.update({"epoch": 3})],  # type: ignore[dict-item]
+        lambda s: [s.pop("teacher_net.encoder.conv1.weight"), s.update({"epoch": 3})],
         "'epoch' is unknown",
     ),
 }

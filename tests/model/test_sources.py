@@ -93,7 +93,7 @@ class Hostile:
         self.folder = folder
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.mkdir, (self.folder,)  # type: ignore[return-value]
+        return Path.mkdir, (self.folder,)
 
 
 def test_a_file_in_torch_hubs_folder_that_is_another_one_is_refused_and_not_unpickled(

@@ -22,7 +22,7 @@ def synthesis() -> Synthesis:
 
 def train_student(steps: int = 3, **settings: float) -> tuple[Student, list[tuple[int, list[float]]]]:
     torch.manual_seed(5)
-    wanted = StudentSettings(steps=steps, batch=2, precision="float32", **settings)  # type: ignore[arg-type]
+    wanted = StudentSettings(steps=steps, batch=2, precision="float32", **settings)
     return student.train(Teacher(), synthesis(), wanted, seed=0, device=CPU)
 
 

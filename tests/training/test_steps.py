@@ -96,7 +96,7 @@ def test_stage_2_descends_on_focal_and_l1_loss_with_a_rate_for_each_part(changed
     teacher, frozen = Teacher(), Student()
     for module in frozen.modules():
         if isinstance(module, nn.BatchNorm2d):  # so that the batch's own statistics would show
-            module.running_var.fill_(2)  # type: ignore[union-attr]
+            module.running_var.fill_(2)
     states = [{name: value.clone() for name, value in module.state_dict().items()} for module in (teacher, frozen)]
     settings = SegmentationSettings(width=8, lr_res=0.1, lr_head=0.01, **SHORT, **changed)
     found, rows = segmentation.train(teacher, frozen, synthesis(), settings, seed=3, device=CPU)
