@@ -47,7 +47,7 @@ def load_teacher(path: Path) -> tuple[Teacher, dict[str, str]]:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 or float [B, 3, H, W] in 0..255 -> float with ImageNet's mean and deviation."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1) * 255
-    return (images.float() - mean) / std
+    """uint8 or float [B, 3, H, W] in 0..255 -> float, channels last, with ImageNet's mean and deviation."""
+    # By plain numbers: tensors of them would have to be copied to a GPU, which would have to be waited for.
+    planes = [(images[:, i].float() - 255 * MEAN[i]) * (1 / (255 * STD[i])) for i in range(3)]
+    return torch.stack(planes, dim=3).permute(0, 3, 1, 2)
