@@ -25,9 +25,9 @@ def device() -> torch.device:
     return found
 
 
-def placed(module: M, device: torch.device) -> M:
-    """The module on the device, channels last, which the fast convolutions want."""
-    moved: M = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+def placed(module: M, device: torch.device, dtype: torch.dtype | None = None) -> M:
+    """The module on the device, channels last, which the fast convolutions want; in `dtype` if one is given."""
+    moved: M = module.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     return moved
 
 
@@ -41,7 +41,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """Of the convolutions; `auto` is bfloat16 where the hardware has it."""
+    narrow = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    return torch.bfloat16 if narrow else torch.float32
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """The context that runs convolutions in `precision`; `auto` is bfloat16 where the hardware has it."""
-    wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    """The context that runs the convolutions of a network with float32 weights in `precision`."""
+    wanted = dtype_of(precision, device) == torch.bfloat16
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

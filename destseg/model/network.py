@@ -26,12 +26,12 @@ class DeSTSeg(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         # images: uint8 [B, 3, S, S] -> scores [B], maps [B, S, S]
-        x = normalise(images)
+        x = normalise(images).to(self.teacher.conv1.weight.dtype)
         teacher, student = self.teacher(x), self.student(x)
         if self.segmentation is None:
             small = dest(teacher, student)
         else:
-            logits = self.segmentation(similarities(teacher, student, self.segmentation.inputs))
+            logits = self.segmentation(similarities(teacher, student, self.segmentation.inputs).to(x.dtype))
             small = torch.sigmoid(logits.float())
         maps = _resize(small, images.shape[-1])[:, 0]
         return image_scores(maps), maps

@@ -17,12 +17,12 @@ def distances(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> list[
 def similarities(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...], inputs: Inputs = "product") -> Tensor:
     """What the segmentation net sees, every level up-sampled to level 1's size: [B, 448, H/4, W/4] for `product`.
 
-    product: negated products of the L2-normalised maps (equation 4). Ablations: concatenated, both maps as they are,
+    product: negated products of the L2-normalised maps (equation 4), float32. Ablations: concatenated, both maps as are,
     896 channels; distances, 1 - cosine, 3 channels.
     """
     if inputs == "product":
         pairs = zip(teacher, student, strict=True)
-        levels = [-F.normalize(theirs, dim=1) * F.normalize(ours, dim=1) for theirs, ours in pairs]
+        levels = [-F.normalize(theirs.float(), dim=1) * F.normalize(ours.float(), dim=1) for theirs, ours in pairs]
     elif inputs == "concatenated":
         levels = [torch.cat(pair, dim=1) for pair in zip(teacher, student, strict=True)]
     else:
