@@ -30,6 +30,14 @@ app.add_typer(bench, name="bench")
 Category = Annotated[str, typer.Argument(help="Name of the category in params.yaml.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
 Why = Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        envvar="DESTSEG_DETERMINISTIC",
+        help="On a GPU, repeat bit for bit, more slowly; a processor does anyway.",
+    ),
+]
 Who = Annotated[str | None, typer.Option(help="Who decides; the signed-in user unless given.", show_default=False)]
 
 
@@ -129,19 +137,19 @@ def validate(category: Category, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def student(category: Category) -> None:
-    """Train the denoising student (stage `student`)."""
+def student(category: Category, deterministic: Deterministic = False) -> None:
+    """Train the denoising student (stage `student`); killed, it goes on where it was."""
     from destseg.training.student import stage
 
-    stage(category)
+    stage(category, deterministic=deterministic)
 
 
 @app.command()
-def segmentation(category: Category) -> None:
-    """Train the segmentation net (stage `segmentation`)."""
+def segmentation(category: Category, deterministic: Deterministic = False) -> None:
+    """Train the segmentation net (stage `segmentation`); killed, it goes on where it was."""
     from destseg.training.segmentation import stage
 
-    stage(category)
+    stage(category, deterministic=deterministic)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import IO
 from destseg.files import remove
 from destseg.settings import read_environment
 from destseg.storage import versions
+from destseg.storage.memo import CACHE
 from destseg.storage.process import ProcessError
 from flows.commands import may_pass
 
@@ -33,8 +34,8 @@ class WorkspaceSettings:
     """What is cloned, and what ingest pushes to."""
     workspaces: Path = Path(tempfile.gettempdir()) / "destseg-workspaces"
     """Folder of the clones."""
-    cache: Path = Path.home() / ".cache" / "destseg"
-    """DVC's cache is its folder `dvc`; put it where the machine's workers share it."""
+    cache: Path = CACHE
+    """Its folder `dvc` is DVC's cache, `checkpoints` what killed trainings left; put it where the workers share it."""
 
 
 @contextmanager

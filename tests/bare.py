@@ -32,17 +32,14 @@ def train() -> None:
     from destseg.training import segmentation, student
     from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
-    cpu = torch.device("cpu")
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=seeded(0, "images"))
     synthesis = Synthesis(images, images.flip(0), SynthesisSettings(), seeded(0, "synthesis"))
     network = DeSTSeg(width=8)
     network.teacher = Teacher().eval()
     first = student.StudentSettings(steps=2, batch=2, lr=0.01)
-    network.student, _ = student.train(network.teacher, synthesis, first, seed=0, device=cpu)
+    network.student, _ = student.train(network.teacher, synthesis, first, seed=0)
     second = segmentation.SegmentationSettings(steps=2, batch=2, width=8)
-    network.segmentation, rows = segmentation.train(
-        network.teacher, network.student, synthesis, second, seed=0, device=cpu
-    )
+    network.segmentation, rows = segmentation.train(network.teacher, network.student, synthesis, second, seed=0)
     scores, maps = network.eval()(images[:1])
     assert (scores.shape, maps.shape) == ((1,), (1, *images.shape[-2:]))
     assert torch.isfinite(maps).all()

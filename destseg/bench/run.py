@@ -47,8 +47,8 @@ def train(device: torch.device, *, size: int = 256, batch: int = 8, width: int =
         SegmentationSettings(steps=steps, batch=batch, width=width),
     )
     stages = {
-        "stage1": lambda: student.train(teacher, synthesis, first, seed=0, device=device),
-        "stage2": lambda: segmentation.train(teacher, frozen, synthesis, second, seed=0, device=device),
+        "stage1": lambda: student.train(teacher, synthesis, first, seed=0),
+        "stage2": lambda: segmentation.train(teacher, frozen, synthesis, second, seed=0),
     }
     rates = {name: rate(steps * batch, seconds(work, device, repeats=3)) for name, work in stages.items()}
     return _figures(device, size, batch, "bfloat16" if has_bfloat16(device) else "float32", rates)

@@ -1,7 +1,7 @@
 """What the synthesis blends into normal images: the images of a folder (the paper: DTD), or procedural textures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from destseg import Error
 from destseg.dataset import images
 from destseg.dataset.layout import IMAGE_SUFFIXES
 from destseg.dataset.procedural import Image, render
+
+Read = Callable[[Sequence[Path], images.ImageSettings], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,13 @@ class TextureSettings:
             raise ValueError(f"count is {self.count}, expected 1 or more")
 
 
-def load(settings: TextureSettings, size: int, seed: int) -> Tensor:
-    """uint8 [N, 3, size, size]; an Error when the folder is missing, holds no image, or one of them is broken."""
+def load(settings: TextureSettings, size: int, seed: int, read: Read = images.load_all) -> Tensor:
+    """uint8 [N, 3, size, size]; an Error when the folder is missing, holds no image, or one of them is broken.
+
+    `read` decodes the images of a folder.
+    """
     if settings.source == "folder":
-        return _read(Path(settings.path or ""), size)
+        return read(_found(Path(settings.path or "")), images.ImageSettings(size=size))
     # Each texture once: the synthesis gains from many kinds, not from many photographs of one.
     return stacked(lambda number: render(number, 0, size=size, seed=seed), settings.count, size)
 
@@ -51,7 +56,7 @@ def stacked(image: Callable[[int], Image], count: int, size: int) -> Tensor:
     return out
 
 
-def _read(folder: Path, size: int) -> Tensor:
+def _found(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise Error(
             f"texture.path: {folder} is not a folder; put texture images there or set texture.source to builtin"
@@ -64,4 +69,4 @@ def _read(folder: Path, size: int) -> Tensor:
     if not found:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise Error(f"texture.path: no image below {folder}, expected files that end in one of {known}")
-    return images.load_all(found, images.ImageSettings(size=size))
+    return found

@@ -1,5 +1,6 @@
 """Where the networks run, and in which precision."""
 
+import ctypes
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from destseg import Error
 
 M = TypeVar("M", bound=torch.nn.Module)
 Precision = Literal["auto", "float32", "bfloat16"]
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
 
 
 def device() -> torch.device:
@@ -25,10 +27,38 @@ def device() -> torch.device:
     return found
 
 
+def tune(device: torch.device, *, deterministic: bool = False) -> None:
+    """Makes this process, not others' who import us, fast on the device; `deterministic`: a GPU repeats bit for bit."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it before its first call
+            torch.use_deterministic_algorithms(True)
+    else:  # a processor repeats bit for bit anyway, with the same number of threads
+        _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Lets glibc keep freed memory: else the kernel clears every large tensor's pages anew (docs/performance.md)."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(M_TRIM_THRESHOLD, -1)  # never
+    mallopt(M_MMAP_MAX, 0)  # no block of its own for a large tensor, which would go back when freed
+
+
 def placed(module: M, device: torch.device, dtype: torch.dtype | None = None) -> M:
     """The module on the device, channels last, which the fast convolutions want; in `dtype` if one is given."""
     moved: M = module.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     return moved
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` on the device; sent from pinned memory, so that a GPU need not be waited for."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -17,8 +17,8 @@ def distances(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> list[
 def similarities(teacher: tuple[Tensor, ...], student: tuple[Tensor, ...], inputs: Inputs = "product") -> Tensor:
     """What the segmentation net sees, every level up-sampled to level 1's size: [B, 448, H/4, W/4] for `product`.
 
-    product: negated products of the L2-normalised maps (equation 4), float32. Ablations: concatenated, both maps as are,
-    896 channels; distances, 1 - cosine, 3 channels.
+    product: negated products of the L2-normalised maps, in float32 (equation 4). Ablations: concatenated, both maps as
+    they are, 896 channels; distances, 1 - cosine, 3 channels.
     """
     if inputs == "product":
         pairs = zip(teacher, student, strict=True)

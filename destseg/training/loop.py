@@ -5,18 +5,23 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from destseg import Error
 from destseg.files import replacing
+from destseg.training import parallel
+from destseg.training.checkpoint import Checkpoint, State
+from destseg.training.synthesis import Batch, Synthesis
 
 Schedule = Literal["constant", "cosine"]
+Row = tuple[int, list[float]]  # step, losses
 log = logging.getLogger(__name__)
 READ_EVERY = 50  # steps between two reads of the losses: each read waits for the device
 SAY_EVERY = 5.0  # seconds between two lines of progress
@@ -29,30 +34,81 @@ def scheduler(optimiser: Optimizer, schedule: Schedule, steps: int) -> LambdaLR:
     return LambdaLR(optimiser, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
-def run(name: str, steps: int, columns: Sequence[str], step: Callable[[], Tensor]) -> list[tuple[int, list[float]]]:
-    """Calls `step` so many times; returns (step, losses) rows. `step` gives its losses as one tensor on the device."""
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One stage, ready to run: what learns, from what, by which loss."""
+
+    name: str
+    columns: Sequence[str]
+    """Names of the losses that are recorded."""
+    network: nn.Module
+    """The part that learns."""
+    optimiser: Optimizer
+    scheduler: LambdaLR
+    synthesis: Synthesis
+    steps: int
+    batch: int
+    loss: Callable[[Batch], tuple[Tensor, Tensor]]
+    """What is descended on, and the losses of `columns` [C], both on the device."""
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step of the optimiser; the losses [C] of the weights before it."""
+        loss, losses = self.loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.scheduler.step()
+        return losses.detach()
+
+    def state(self) -> State:
+        """All that changes, but for the synthesis' generator, which may be ahead."""
+        return {name: getattr(self, name).state_dict() for name in ("network", "optimiser", "scheduler")}
+
+    def load(self, state: State) -> None:
+        """What `state` gave, and the generator of the synthesis."""
+        for name in ("network", "optimiser", "scheduler"):
+            getattr(self, name).load_state_dict(state[name])
+        self.synthesis.generator.set_state(state["generator"].cpu())
+
+
+def run(training: Training, checkpoint: Checkpoint | None = None) -> list[Row]:
+    """Trains to the last step, from where the checkpoint ended; the rows of all steps."""
+    rows: list[Row] = []
+    if checkpoint and (state := checkpoint.load(training.synthesis.device)):
+        training.load(state)
+        rows = [(number, losses) for number, losses in state["rows"]]
+        log.info("%s: going on after step %d, from %s", training.name, len(rows), checkpoint.path)
+    name, steps, before = training.name, training.steps, len(rows)
     pending: list[Tensor] = []
-    rows: list[tuple[int, list[float]]] = []
     start = said = time.monotonic()
-    for number in range(1, steps + 1):
-        pending.append(step())
-        now = time.monotonic()
-        if number == steps or len(pending) == READ_EVERY or now - said >= SAY_EVERY:
-            values = torch.stack(pending).tolist()  # the only wait for the device
-            rows += [(number - len(values) + i + 1, value) for i, value in enumerate(values)]
+    for number, (batch, generator) in enumerate(training.synthesis.batches(training.batch, steps - before), before + 1):
+        pending.append(training.step(batch))
+        now, last = time.monotonic(), number == steps
+        save = checkpoint is not None and not last and checkpoint.due()
+        if last or save or len(pending) == READ_EVERY or now - said >= SAY_EVERY:
+            rows += _read(pending, len(rows) + 1, name)
             pending.clear()
-            bad = [at for at, row in rows[-len(values) :] if not all(map(math.isfinite, row))]
-            if bad:
-                raise Error(f"{name}: the loss is not finite at step {bad[0]}; lower the learning rate")
-        if now - said >= SAY_EVERY or number == steps:
+        if save and checkpoint is not None:
+            checkpoint.save({**training.state(), "generator": generator, "rows": rows})
+        if (now - said >= SAY_EVERY or last) and parallel.first():
             said = now
-            losses = ", ".join(f"{column} {value:.4f}" for column, value in zip(columns, rows[-1][1], strict=True))
-            left = (now - start) / number * (steps - number)
+            losses = ", ".join(
+                f"{column} {value:.4f}" for column, value in zip(training.columns, rows[-1][1], strict=True)
+            )
+            left = (now - start) / (number - before) * (steps - number)
             log.info("%s: step %d of %d, %s, %.0f s left", name, number, steps, losses, left)
     return rows
 
 
-def write_losses(path: Path, columns: Sequence[str], rows: Sequence[tuple[int, list[float]]]) -> None:
+def _read(pending: list[Tensor], first: int, name: str) -> list[Row]:
+    values: list[list[float]] = torch.stack(pending).tolist()  # the only wait for the device
+    rows = list(enumerate(values, first))
+    if bad := [number for number, row in rows if not all(map(math.isfinite, row))]:
+        raise Error(f"{name}: the loss is not finite at step {bad[0]}; lower the learning rate")
+    return rows
+
+
+def write_losses(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """The losses as CSV with a column `step`, for `dvc plots` and the registry."""
     with replacing(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,46 +1,73 @@
 """What both training stages start from: the accepted images and the textures, decoded once, on the device."""
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from destseg import Error
 from destseg.dataset import textures
 from destseg.dataset.accepted import read_accepted
-from destseg.dataset.images import ImageSettings, load_all
-from destseg.dataset.layout import TEACHER
-from destseg.model.device import device
+from destseg.dataset.images import ImageSettings
+from destseg.dataset.layout import TEACHER, build_dir
+from destseg.dataset.store import mapped, stored
+from destseg.files import sha256
+from destseg.model.device import device, tune
 from destseg.model.teacher import Teacher, load_teacher
 from destseg.settings import read_section, read_seed
+from destseg.training import parallel
+from destseg.training.checkpoint import Checkpoint, checkpoint
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 
 class Start(NamedTuple):
-    """The frozen teacher, the source of training batches, the seed and the device of one stage."""
+    """The frozen teacher, the source of training batches, and what belongs to one run of a stage."""
 
     teacher: Teacher
     synthesis: Synthesis
     seed: int
-    device: torch.device
+    checkpoint: Checkpoint | None
+    record: dict[str, str]
+    """See `record`."""
 
 
-def prepare(category: str, stage: str) -> Start:
-    """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory."""
-    on, seed = device(), read_seed()
-    image = read_section("image", ImageSettings, category=category)
-    accepted = read_accepted(category)
-    images = load_all(accepted.paths(accepted.training), image).to(on)
-    settings = read_section("synthesis", SynthesisSettings, category=category)
-    side = settings.crop or image.size
-    if side > image.size:
-        raise Error(
-            f"synthesis.crop of {category} is {side}, larger than image.size {image.size}; lower it or set it to null"
+@contextmanager
+def started(category: str, stage: str, own: Any, *before: Path, deterministic: bool = False) -> Iterator[Start]:
+    """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory.
+
+    `own` are the stage's own settings, `before` the weights that it starts from.
+    """
+    with parallel.joined(device()) as on:
+        tune(on, deterministic=deterministic)
+        seed, said = read_seed(), record(category, **{stage: own})
+        image = read_section("image", ImageSettings, category=category)
+        settings = read_section("synthesis", SynthesisSettings, category=category)
+        side = settings.crop or image.size
+        if side > image.size:
+            raise Error(
+                f"synthesis.crop of {category} is {side}, larger than image.size {image.size}; lower it or set it to "
+                "null"
+            )
+        accepted = read_accepted(category)
+        read = partial(stored, device=on, folder=build_dir(category))
+        images = read(accepted.paths(accepted.training), image)
+        filling = textures.load(read_section("texture", textures.TextureSettings), side, seed, read)
+        filling = filling if mapped(filling) else filling.to(on)
+        source = Synthesis(
+            images, filling, settings, seeded(seed, f"{category}/{stage}"), device=on, share=parallel.share()
         )
-    filling = textures.load(read_section("texture", textures.TextureSettings), side, seed).to(on)
-    synthesis = Synthesis(images, filling, settings, seeded(seed, f"{category}/{stage}"))
-    return Start(load_teacher(TEACHER)[0], synthesis, seed, on)
+        inputs = {
+            "settings": said["settings"],
+            "images": accepted.training,
+            "textures": hashlib.sha256(filling.cpu().numpy().data).hexdigest(),
+            "weights": [sha256(path) for path in (TEACHER, *before)],
+        }
+        with checkpoint(f"{category}-{stage}", inputs) as saved:
+            yield Start(load_teacher(TEACHER)[0], source, seed, saved, said)
 
 
 def record(category: str, **own: Any) -> dict[str, str]:

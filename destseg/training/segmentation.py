@@ -8,16 +8,19 @@ from torch import Tensor
 
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
 from destseg.model.blocks import kaiming_init
-from destseg.model.device import Precision, autocast, placed
+from destseg.model.device import Precision, dtype_of, placed
+from destseg.model.fold import folded
 from destseg.model.segmentation import Segmentation, save_segmentation
 from destseg.model.similarity import Inputs, similarities
 from destseg.model.student import Student, load_student
 from destseg.model.teacher import Teacher, normalise
 from destseg.settings import read_section
-from destseg.training import loop
+from destseg.training import loop, parallel
+from destseg.training.accelerate import arithmetic, compiled
+from destseg.training.checkpoint import Checkpoint
 from destseg.training.losses import focal_loss, l1_loss, quarter_mask
-from destseg.training.prepare import prepare, record
-from destseg.training.synthesis import Synthesis
+from destseg.training.prepare import record, started
+from destseg.training.synthesis import Batch, Synthesis
 
 COLUMNS = ("focal", "l1")
 
@@ -63,6 +66,48 @@ class SegmentationSettings:
             )
 
 
+def prepared(
+    teacher: Teacher, student: Student, synthesis: Synthesis, settings: SegmentationSettings, *, seed: int
+) -> tuple[Segmentation, loop.Training]:
+    """A new segmentation net, and its training on the device of the synthesis."""
+    torch.manual_seed(seed)
+    device, _ = synthesis.device, parallel.share(settings.batch)
+    segmentation = Segmentation(settings.width, settings.inputs)
+    if settings.head_init == "kaiming":
+        kaiming_init(segmentation.head)
+    segmentation = placed(segmentation, device).train()
+    learning = parallel.distributed_module(segmentation, device)
+    dtype = dtype_of(settings.precision, device)
+    frozen_teacher, frozen_student = (placed(folded(part), device, dtype) for part in (teacher, student))
+    groups = [
+        {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
+        {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},
+    ]
+    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():  # both frozen: no graph below the segmentation net
+            damaged = normalise(batch.damaged).to(dtype)
+            inputs = similarities(frozen_teacher(damaged), frozen_student(damaged), settings.inputs)
+        with arithmetic(device, settings.precision):
+            logits = learning(inputs).float()
+        target = quarter_mask(batch.mask)
+        focal, l1 = focal_loss(logits, target), l1_loss(logits, target)
+        return focal + l1 if settings.l1 else focal, torch.stack([focal, l1])
+
+    return segmentation, loop.Training(
+        name="segmentation",
+        columns=COLUMNS,
+        network=segmentation,
+        optimiser=optimiser,
+        scheduler=loop.scheduler(optimiser, settings.schedule, settings.steps),
+        synthesis=synthesis,
+        steps=settings.steps,
+        batch=settings.batch,
+        loss=compiled(loss),
+    )
+
+
 def train(
     teacher: Teacher,
     student: Student,
@@ -70,55 +115,29 @@ def train(
     settings: SegmentationSettings,
     *,
     seed: int,
-    device: torch.device,
-) -> tuple[Segmentation, list[tuple[int, list[float]]]]:
-    """The trained segmentation net (eval mode, on `device`) and its (step, [focal, l1]) rows."""
-    torch.manual_seed(seed)
-    segmentation = Segmentation(settings.width, settings.inputs)
-    if settings.head_init == "kaiming":
-        kaiming_init(segmentation.head)
-    segmentation = placed(segmentation, device)
-    segmentation.train()
-    teacher = placed(teacher, device)
-    student = placed(student, device).eval()
-    groups = [
-        {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
-        {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},
-    ]
-    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
-    scheduler = loop.scheduler(optimiser, settings.schedule, settings.steps)
-
-    def step() -> Tensor:
-        batch = synthesis.batch(settings.batch)
-        with autocast(device, settings.precision):
-            with torch.no_grad():  # both frozen: no graph below the segmentation net
-                damaged = normalise(batch.damaged).contiguous(memory_format=torch.channels_last)
-                inputs = similarities(teacher(damaged), student(damaged), settings.inputs)
-            logits = segmentation(inputs).float()
-        target = quarter_mask(batch.mask)
-        focal, l1 = focal_loss(logits, target), l1_loss(logits, target)
-        optimiser.zero_grad(set_to_none=True)
-        (focal + l1 if settings.l1 else focal).backward()
-        optimiser.step()
-        scheduler.step()
-        return torch.stack([focal.detach(), l1.detach()])
-
-    rows = loop.run("segmentation", settings.steps, COLUMNS, step)
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Segmentation, list[loop.Row]]:
+    """The trained segmentation net (eval mode, on the device of the synthesis) and its (step, [focal, l1]) rows."""
+    segmentation, training = prepared(teacher, student, synthesis, settings, seed=seed)
+    rows = loop.run(training, checkpoint)
     return segmentation.eval(), rows
 
 
-def stage(category: str) -> None:
+def stage(category: str, *, deterministic: bool = False) -> None:
     """The stage `segmentation`: writes build/<category>/segmentation.safetensors and segmentation-loss.csv.
 
     Without a net both say so, and nothing is trained.
     """
-    settings = read_section("segmentation", SegmentationSettings, category=category)
-    segmentation, rows = None, list[tuple[int, list[float]]]()
-    if settings.net:
-        start = prepare(category, "segmentation")
-        student = load_student(build_dir(category) / STUDENT)
+    settings, build = read_section("segmentation", SegmentationSettings, category=category), build_dir(category)
+    if not settings.net:
+        loop.write_losses(build / "segmentation-loss.csv", COLUMNS, [])
+        save_segmentation(build / SEGMENTATION, None, record(category, segmentation=settings))
+        return
+    with started(category, "segmentation", settings, build / STUDENT, deterministic=deterministic) as start:
+        student = load_student(build / STUDENT)
         segmentation, rows = train(
-            start.teacher, student, start.synthesis, settings, seed=start.seed, device=start.device
+            start.teacher, student, start.synthesis, settings, seed=start.seed, checkpoint=start.checkpoint
         )
-    loop.write_losses(build_dir(category) / "segmentation-loss.csv", COLUMNS, rows)
-    save_segmentation(build_dir(category) / SEGMENTATION, segmentation, record(category, segmentation=settings))
+        if parallel.first():
+            loop.write_losses(build / "segmentation-loss.csv", COLUMNS, rows)
+            save_segmentation(build / SEGMENTATION, segmentation, start.record)

@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 from destseg.dataset.layout import STUDENT, build_dir
-from destseg.model.device import Precision, autocast, placed
+from destseg.model.device import Precision, dtype_of, placed
+from destseg.model.fold import folded
 from destseg.model.student import Student, save_student
 from destseg.model.teacher import Teacher, normalise
 from destseg.settings import read_section
-from destseg.training import loop
+from destseg.training import loop, parallel
+from destseg.training.accelerate import arithmetic, compiled
+from destseg.training.checkpoint import Checkpoint
 from destseg.training.losses import student_loss
-from destseg.training.prepare import prepare, record
-from destseg.training.synthesis import Synthesis
+from destseg.training.prepare import started
+from destseg.training.synthesis import Batch, Synthesis
 
 COLUMNS = ("loss",)
 
@@ -45,42 +48,61 @@ class StudentSettings:
             raise ValueError(f"steps is {self.steps} and batch {self.batch}, expected at least 1 of each")
 
 
-def train(
-    teacher: Teacher, synthesis: Synthesis, settings: StudentSettings, *, seed: int, device: torch.device
-) -> tuple[Student, list[tuple[int, list[float]]]]:
-    """The trained student (eval mode, on `device`) and its (step, [loss]) rows."""
+def prepared(
+    teacher: Teacher, synthesis: Synthesis, settings: StudentSettings, *, seed: int
+) -> tuple[Student, loop.Training]:
+    """A new student, and its training on the device of the synthesis."""
     torch.manual_seed(seed)
-    student = placed(Student(encoder_decoder=settings.encoder_decoder), device)
-    student.train()
-    teacher = placed(teacher, device)
+    device, processes = synthesis.device, parallel.share(settings.batch)[1]
+    student = placed(Student(encoder_decoder=settings.encoder_decoder), device).train()
+    learning = parallel.distributed_module(student, device)
+    dtype = dtype_of(settings.precision, device)
+    frozen = placed(folded(teacher), device, dtype)
     optimiser = torch.optim.SGD(
         student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
     )
-    scheduler = loop.scheduler(optimiser, settings.schedule, settings.steps)
 
-    def step() -> Tensor:
-        batch = synthesis.batch(settings.batch)
-        with autocast(device, settings.precision):
-            with torch.no_grad():
-                target = teacher(normalise(batch.normal).contiguous(memory_format=torch.channels_last))
-            seen = batch.damaged if settings.denoising else batch.normal
-            output = student(normalise(seen).contiguous(memory_format=torch.channels_last))
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            target = frozen(normalise(batch.normal).to(dtype))
+        with arithmetic(device, settings.precision):
+            output = learning(normalise(batch.damaged if settings.denoising else batch.normal))
         losses = student_loss(target, output)  # [B]
-        loss = losses.sum() if settings.reduction == "sum" else losses.mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        scheduler.step()
-        return losses.detach().mean()[None]
+        # Gradients are averaged over the processes, each of which has its share of the batch.
+        return losses.sum() * processes if settings.reduction == "sum" else losses.mean(), losses.mean()[None]
 
-    rows = loop.run("student", settings.steps, COLUMNS, step)
+    return student, loop.Training(
+        name="student",
+        columns=COLUMNS,
+        network=student,
+        optimiser=optimiser,
+        scheduler=loop.scheduler(optimiser, settings.schedule, settings.steps),
+        synthesis=synthesis,
+        steps=settings.steps,
+        batch=settings.batch,
+        loss=compiled(loss),
+    )
+
+
+def train(
+    teacher: Teacher,
+    synthesis: Synthesis,
+    settings: StudentSettings,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Student, list[loop.Row]]:
+    """The trained student (eval mode, on the device of the synthesis) and its (step, [loss]) rows."""
+    student, training = prepared(teacher, synthesis, settings, seed=seed)
+    rows = loop.run(training, checkpoint)
     return student.eval(), rows
 
 
-def stage(category: str) -> None:
+def stage(category: str, *, deterministic: bool = False) -> None:
     """The stage `student`: writes build/<category>/student.safetensors and student-loss.csv."""
     settings = read_section("student", StudentSettings, category=category)
-    start = prepare(category, "student")
-    student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, device=start.device)
-    loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)
-    save_student(build_dir(category) / STUDENT, student, record(category, student=settings))
+    with started(category, "student", settings, deterministic=deterministic) as start:
+        student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, checkpoint=start.checkpoint)
+        if parallel.first():
+            loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)
+            save_student(build_dir(category) / STUDENT, student, start.record)

@@ -2,12 +2,18 @@
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from destseg.ahead import ahead
+from destseg.dataset.store import mapped
+from destseg.model.device import sent
+from destseg.training.perlin import Noise, draw_noise, perlin_masks
 
 FILL = 114  # grey where a rotated image leaves its frame (public code)
 OWN_GAIN = (0.3, 2.0)  # our choice: brightness of a patch of the product's own surface, a hole up to a highlight
@@ -65,6 +71,37 @@ class Batch(NamedTuple):
     mask: Tensor
 
 
+class Own(NamedTuple):
+    """Patches of the product's own surface, to fill defects with."""
+
+    crops: Tensor
+    """uint8 [B, 3, S, S]."""
+    degrees: Tensor
+    gain: Tensor
+    """[B] factor of the brightness."""
+    chosen: Tensor
+    """[B] whether they are taken instead of the texture."""
+
+
+class Draws(NamedTuple):
+    """All that chance decides of one batch; every value but the images is drawn, and lies, on the processor."""
+
+    normal: Tensor
+    """uint8 [B, 3, S, S]."""
+    flips: Tensor
+    """bool [F, B], a row for each axis that may be flipped."""
+    degrees: Tensor
+    """[B] by which the normal images are turned."""
+    texture: Tensor
+    """uint8 [B, 3, S, S]."""
+    own: Own | None
+    noise: Noise
+    beta: Tensor
+    """[B] weight of the normal image inside the defect."""
+    generator: Tensor
+    """State of the generator afterwards: what a training that goes on with the next batch starts from."""
+
+
 def seeded(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator of its own for one purpose, so that drawing more for one never shifts another."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
@@ -72,59 +109,111 @@ def seeded(seed: int, purpose: str) -> torch.Generator:
 
 
 class Synthesis:
-    """Draws training batches from normal images uint8 [N, 3, L, L] and textures uint8 [M, 3, S, S] on one device.
+    """Draws training batches from normal images uint8 [N, 3, L, L] and textures uint8 [M, 3, S, S].
 
-    S is the crop's side, or L without a crop.
+    S is the crop's side, or L without a crop. Batches are made on `device`, the images' own unless given. `share` is
+    (index, count) of the process that renders its part of every batch; all processes draw the same.
     """
 
     def __init__(
-        self, images: Tensor, textures: Tensor, settings: SynthesisSettings, generator: torch.Generator
+        self,
+        images: Tensor,
+        textures: Tensor,
+        settings: SynthesisSettings,
+        generator: torch.Generator,
+        *,
+        device: torch.device | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.images, self.settings, self.generator = images, settings, generator
-        self.textures = _in_grey(textures) if settings.grey else textures
+        self.images, self.textures, self.settings, self.generator = images, textures, settings, generator
+        self.device, self.share = device or images.device, share
+
+    def batches(self, size: int, count: int) -> Iterator[tuple[Batch, Tensor]]:
+        """`count` batches of `size` images, or this process's share, and the generator's state after each."""
+        draws: Iterator[Draws] = (self.draw(size) for _ in range(count))
+        if mapped(self.images) or mapped(self.textures):
+            draws = ahead(draws)
+        for drawn in draws:
+            yield self.render(drawn), drawn.generator
 
     def batch(self, size: int) -> Batch:
-        """`size` images drawn with replacement, turned, and damaged. All draws come from the CPU generator."""
-        device = self.images.device
-        normal = self._normal(size)
-        filling = self._filling(size)
-        mask = perlin_masks(size, normal.shape[-1], self.settings, self.generator, device)
-        beta = self._each(self._uniform(0, self.settings.beta_max, size))
-        damaged = torch.where(mask > 0, (1 - beta) * filling + beta * normal, normal)
+        """`size` images, or this process's share of them, drawn with replacement, turned, and damaged."""
+        return self.render(self.draw(size))
+
+    def draw(self, size: int) -> Draws:
+        """All draws of one batch of all processes; the images of this one's share are picked."""
+        settings = self.settings
+        normal = self._crops(size)
+        flips = [self._below(2, size) > 0 for _ in _FLIPS[settings.flips]]
+        degrees = self._angles(size)
+        texture = self._picked(self.textures, self._below(len(self.textures), size))
+        own = self._own(size) if settings.own_share else None
+        noise = draw_noise(size, settings.scale_min, settings.scale_max, self.generator)
+        beta = self._mine(self._uniform(0, settings.beta_max, size))
+        return Draws(
+            normal=normal,
+            flips=torch.stack([self._mine(flip) for flip in flips]) if flips else torch.empty(0, len(beta)).bool(),
+            degrees=self._mine(degrees),
+            texture=texture,
+            own=own,
+            noise=Noise(*map(self._mine, noise)),
+            beta=beta,
+            generator=self.generator.get_state(),
+        )
+
+    def render(self, draws: Draws) -> Batch:
+        """The batch that was drawn, on the device; a GPU is not waited for."""
+        normal = sent(draws.normal, self.device).float()
+        for axis, flip in zip(_FLIPS[self.settings.flips], draws.flips, strict=True):
+            normal = torch.where(self._each(flip), normal.flip(axis), normal)
+        normal = self._turned(normal, draws.degrees)
+        mask = perlin_masks(draws.noise, normal.shape[-1], self.settings.mask_threshold, self.device)
+        damaged = torch.lerp(normal, self._filling(draws), (1 - self._each(draws.beta)) * mask)
         return Batch(normal, damaged, mask)
 
-    def _normal(self, size: int) -> Tensor:
-        """Crops of normal images, flipped and turned: float [size, 3, S, S]."""
-        normal = self._crops(size)
-        for axis in _FLIPS[self.settings.flips]:
-            normal = torch.where(self._each(self._below(2, size) > 0), normal.flip(axis), normal)
-        angles = self._angles(size)
-        # Asked on the CPU: the device need not be waited for.
-        return turn(normal, angles.to(self.images.device)) if angles.any() else normal
+    def _filling(self, draws: Draws) -> Tensor:
+        """What the defects are filled with: textures, or the product's own surface; float [B, 3, S, S]."""
+        texture = sent(draws.texture, self.device).float()
+        if self.settings.grey:
+            weights = zip(texture.split(1, dim=1), _LUMINANCE, strict=True)
+            texture = sum(weight * plane for plane, weight in weights).round().expand_as(texture)
+        if draws.own is None:
+            return texture
+        own = self._turned(sent(draws.own.crops, self.device).float(), draws.own.degrees)
+        own = (own * self._each(draws.own.gain)).clamp(0, 255)
+        return torch.where(self._each(draws.own.chosen), own, texture)
 
-    def _filling(self, size: int) -> Tensor:
-        """What the defects are filled with: textures, or the product's own surface; float [size, 3, S, S]."""
-        textures = self.textures[self._below(len(self.textures), size).to(self.images.device)].float()
-        if not self.settings.own_share:
-            return textures
-        quarters = self._below(4, size) * 90.0
+    def _turned(self, images: Tensor, degrees: Tensor) -> Tensor:
+        # Asked of the draws, which lie on the processor: the device need not be waited for.
+        return turn(images, sent(degrees, self.device)) if degrees.any() else images
+
+    def _own(self, size: int) -> Own:
+        degrees = self._below(4, size) * 90.0
         gain = torch.exp(self._uniform(math.log(OWN_GAIN[0]), math.log(OWN_GAIN[1]), size))
-        own = turn(self._crops(size), quarters.to(self.images.device)) * self._each(gain)
-        return torch.where(self._each(self._uniform(0, 1, size) < self.settings.own_share), own.clamp(0, 255), textures)
+        crops = self._crops(size)
+        chosen = self._uniform(0, 1, size) < self.settings.own_share
+        return Own(crops, self._mine(degrees), self._mine(gain), self._mine(chosen))
 
     def _crops(self, size: int) -> Tensor:
         chosen, whole = self._below(len(self.images), size), self.images.shape[-1]
         side = self.settings.crop or whole
         if side == whole:
-            return self.images[chosen.to(self.images.device)].float()
-        tops, lefts = (self._below(whole - side + 1, size).tolist() for _ in range(2))
-        places = zip(chosen.tolist(), tops, lefts, strict=True)
-        cut = [self.images[i, :, top : top + side, left : left + side] for i, top, left in places]
-        return torch.stack(cut).float()
+            return self._picked(self.images, chosen)
+        places = [chosen, *(self._below(whole - side + 1, size) for _ in range(2))]
+        mine = zip(*(self._mine(values).tolist() for values in places), strict=True)
+        return torch.stack([self.images[i, :, top : top + side, left : left + side] for i, top, left in mine])
+
+    def _picked(self, pictures: Tensor, chosen: Tensor) -> Tensor:
+        return pictures[sent(self._mine(chosen), pictures.device)]
+
+    def _mine(self, values: Tensor) -> Tensor:
+        """This process's share of one value for each image of the whole batch."""
+        index, count = self.share
+        return values.tensor_split(count)[index]
 
     def _each(self, values: Tensor) -> Tensor:
         """One value for each image of the batch, [B] to [B, 1, 1, 1] on the device."""
-        return values.to(self.images.device).view(-1, 1, 1, 1)
+        return sent(values, self.device).view(-1, 1, 1, 1)
 
     def _below(self, limit: int, size: int) -> Tensor:
         return torch.randint(limit, (size,), generator=self.generator)
@@ -138,54 +227,10 @@ class Synthesis:
         return small + quarters if self.settings.quarter_turns else small
 
 
-def _in_grey(images: Tensor) -> Tensor:
-    """uint8 [N, 3, S, S] with three equal channels."""
-    weights = torch.tensor(_LUMINANCE, device=images.device).view(3, 1, 1)
-    grey = [(image * weights).sum(dim=0, keepdim=True).round().to(torch.uint8).expand_as(image) for image in images]
-    return torch.stack(grey)
-
-
 def turn(images: Tensor, degrees: Tensor) -> Tensor:
     """[B, 3, S, S] turned about the centre, bilinear; what comes from outside the frame is FILL."""
-    grid = _rotated_grid(degrees, images.shape[-1]).to(images.dtype)
-    return F.grid_sample(images - FILL, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + FILL
-
-
-def perlin_masks(
-    count: int, size: int, settings: SynthesisSettings, generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """[count, 1, size, size] of 0 and 1: gradient noise on lattices drawn per axis, turned by -90 to 90 degrees."""
-    scales = torch.randint(settings.scale_min, settings.scale_max + 1, (count, 2), generator=generator)
-    cells = (2**scales).to(device)  # [B, 2]: along x, along y
-    lattice = 2**settings.scale_max + 1
-    angles = torch.rand((count, lattice, lattice), generator=generator) * (2 * math.pi)
-    turns = torch.rand(count, generator=generator) * 180 - 90
-    grid = _rotated_grid(turns.to(device), size)  # where each pixel lies in the unturned noise, [-1, 1]
-    noise = _perlin(grid, cells, angles.to(device))
-    inside = (grid.abs() <= 1).all(dim=-1)
-    return ((noise > settings.mask_threshold) & inside).float()[:, None]
-
-
-def _perlin(grid: Tensor, cells: Tensor, angles: Tensor) -> Tensor:
-    # grid: [B, S, S, 2] in [-1, 1]; cells: [B, 2]; angles: [B, L, L] -> [B, S, S], within [-1, 1]
-    position = (grid.clamp(-1, 1) + 1) / 2 * cells.view(-1, 1, 1, 2)
-    corner = torch.minimum(position.floor(), (cells - 1).view(-1, 1, 1, 2)).long()
-    offset = position - corner
-    flat, lattice = angles.flatten(1), angles.shape[-1]
-    dots = []
-    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        index = (corner[..., 1] + dy) * lattice + corner[..., 0] + dx
-        angle = flat.gather(1, index.flatten(1)).view(index.shape)
-        dots.append(angle.cos() * (offset[..., 0] - dx) + angle.sin() * (offset[..., 1] - dy))
-    fade = offset**3 * (offset * (offset * 6 - 15) + 10)  # Perlin's quintic
-    top = torch.lerp(dots[0], dots[1], fade[..., 0])
-    bottom = torch.lerp(dots[2], dots[3], fade[..., 0])
-    return math.sqrt(2) * torch.lerp(top, bottom, fade[..., 1])
-
-
-def _rotated_grid(degrees: Tensor, size: int) -> Tensor:
-    """Sampling grid [B, size, size, 2] of a turn about the centre, for square images."""
     radians = torch.deg2rad(degrees.float())
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     theta = torch.stack([torch.stack([cos, -sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)], dim=1)
-    return F.affine_grid(theta, [len(degrees), 1, size, size], align_corners=False)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images - FILL, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + FILL

@@ -65,7 +65,7 @@ def test_stage_1_descends_on_the_distance_of_a_damaged_images_maps_from_the_norm
     teacher = Teacher()
     state = {name: value.clone() for name, value in teacher.state_dict().items()}
     settings = StudentSettings(lr=1e-4, **SHORT, **changed)
-    found, rows = student.train(teacher, synthesis(), settings, seed=3, device=CPU)
+    found, rows = student.train(teacher, synthesis(), settings, seed=3)
     assert all(torch.equal(value, state[name]) for name, value in teacher.state_dict().items())
 
     torch.manual_seed(3)
@@ -99,7 +99,7 @@ def test_stage_2_descends_on_focal_and_l1_loss_with_a_rate_for_each_part(changed
             module.running_var.fill_(2)
     states = [{name: value.clone() for name, value in module.state_dict().items()} for module in (teacher, frozen)]
     settings = SegmentationSettings(width=8, lr_res=0.1, lr_head=0.01, **SHORT, **changed)
-    found, rows = segmentation.train(teacher, frozen, synthesis(), settings, seed=3, device=CPU)
+    found, rows = segmentation.train(teacher, frozen, synthesis(), settings, seed=3)
     for module, state in zip((teacher, frozen), states, strict=True):
         assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
         assert all(parameter.grad is None for parameter in module.parameters())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from destseg.training.synthesis import FILL, Batch, Synthesis, SynthesisSettings, perlin_masks, seeded, turn
+from destseg.training.perlin import draw_noise, perlin_masks
+from destseg.training.synthesis import FILL, Batch, Synthesis, SynthesisSettings, seeded, turn
 
 CPU = torch.device("cpu")
 
@@ -15,8 +16,13 @@ def synthesis(settings: SynthesisSettings, *, seed: int = 0, size: int = 64) -> 
     return Synthesis(images, textures, settings, seeded(seed, "test"))
 
 
+def masks_of(count: int, size: int, settings: SynthesisSettings) -> torch.Tensor:
+    noise = draw_noise(count, settings.scale_min, settings.scale_max, seeded(0, "masks"))
+    return perlin_masks(noise, size, settings.mask_threshold, CPU)
+
+
 def test_masks_cover_a_few_percent_and_some_are_empty() -> None:
-    masks = perlin_masks(200, 128, SynthesisSettings(), seeded(0, "masks"), CPU)
+    masks = masks_of(200, 128, SynthesisSettings())
     assert set(masks.unique().tolist()) == {0.0, 1.0}
     assert 0.03 < masks.mean().item() < 0.08
     empty = (masks.sum((1, 2, 3)) == 0).float().mean().item()
@@ -26,7 +32,7 @@ def test_masks_cover_a_few_percent_and_some_are_empty() -> None:
 def test_finer_lattices_give_smaller_marks() -> None:
     def changes(scale: int) -> float:
         settings = SynthesisSettings(scale_min=scale, scale_max=scale)
-        masks = perlin_masks(40, 128, settings, seeded(0, "masks"), CPU)
+        masks = masks_of(40, 128, settings)
         return (masks[..., 1:] != masks[..., :-1]).float().mean().item() / masks.mean().item()
 
     assert changes(5) > 3 * changes(2)
@@ -60,20 +66,17 @@ def test_weight_of_the_texture_is_even_and_one_for_each_image() -> None:
 
 def test_lattices_are_drawn_apart_for_each_axis() -> None:
     """As often as not an image's marks are longer one way than the other by a factor of two and more."""
-    masks = perlin_masks(300, 64, SynthesisSettings(), seeded(0, "masks"), CPU)[:, 0]
+    masks = masks_of(300, 64, SynthesisSettings())[:, 0]
     down, across = masks.diff(dim=1).abs().sum((1, 2)) + 1, masks.diff(dim=2).abs().sum((1, 2)) + 1
     ratio = torch.maximum(down / across, across / down)[masks.sum((1, 2)) > 20]
     assert (ratio > 1.5).float().mean() > 0.2
-    square = perlin_masks(300, 64, SynthesisSettings(scale_min=3, scale_max=3), seeded(0, "masks"), CPU)[:, 0]
+    square = masks_of(300, 64, SynthesisSettings(scale_min=3, scale_max=3))[:, 0]
     down, across = square.diff(dim=1).abs().sum((1, 2)) + 1, square.diff(dim=2).abs().sum((1, 2)) + 1
     assert (torch.maximum(down / across, across / down) > 1.5).float().mean() < 0.1
 
 
 def test_a_higher_threshold_leaves_smaller_marks() -> None:
-    areas = [
-        perlin_masks(100, 64, SynthesisSettings(mask_threshold=level), seeded(0, "masks"), CPU).mean().item()
-        for level in (0.3, 0.5, 0.7)
-    ]
+    areas = [masks_of(100, 64, SynthesisSettings(mask_threshold=level)).mean().item() for level in (0.3, 0.5, 0.7)]
     assert areas[0] > 2 * areas[1] > 4 * areas[2]
 
 
@@ -125,7 +128,7 @@ def test_quarter_turns_are_equally_frequent_and_turned_a_little_more() -> None:
 
 def test_masks_are_turned_all_ways() -> None:
     """Unturned, long marks would run along the axes; turned by U(-90, 90) degrees, as often along any direction."""
-    masks = perlin_masks(600, 64, SynthesisSettings(), seeded(0, "masks"), CPU)
+    masks = masks_of(600, 64, SynthesisSettings())
     smooth = torch.nn.functional.avg_pool2d(masks, 5, stride=1)[:, 0]
     across, down = smooth.diff(dim=2)[:, 1:], smooth.diff(dim=1)[:, :, 1:]
     difference = (across**2 - down**2).sum((1, 2))

@@ -1,0 +1,61 @@
+"""Weight gradients of convolutions by matrix products, on processors where those are faster than oneDNN's kernel.
+
+In float32 and channels last, oneDNN computes them at 30 to 60 % of the rate of a matrix product on AVX2
+(docs/performance.md); the sums are the same in another order.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
+from torch.overrides import TorchFunctionMode
+
+LEAST_CHANNELS = 128  # with fewer inputs oneDNN is as fast or faster
+Pair = tuple[int, int]
+
+
+class WeightGradients(TorchFunctionMode):
+    """Inside this context convolutions take their weight gradients from matrix products, where that pays."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # torch's
+        if func is F.conv2d and not kwargs and len(args) == 7:  # as nn.Conv2d calls it
+            x, weight, bias, stride, padding, dilation, groups = args
+            learns = torch.is_grad_enabled() and weight.requires_grad
+            if learns and bias is None and groups == 1 and weight.shape[1] >= LEAST_CHANNELS:
+                return _Convolution.apply(x, weight, stride, padding, dilation)
+        return func(*args, **(kwargs or {}))
+
+
+class _Convolution(torch.autograd.Function):
+    """F.conv2d without bias and groups, float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.shape = stride, padding, dilation
+        return F.conv2d(x, weight, None, stride, padding, dilation)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        of_x = conv2d_input(x.shape, weight, gradient, *ctx.shape) if ctx.needs_input_grad[0] else None
+        return of_x, _of_weight(x, gradient, weight.shape, *ctx.shape), None, None, None
+
+
+def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+    """For each place of the kernel one product: all output gradients by the inputs that the place saw."""
+    outputs, inputs, height, width = shape
+    rows, columns = gradient.shape[2:]
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [B, H, W, C]
+    flat = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t()
+    found = x.new_empty(height, width, outputs, inputs)
+    for i in range(height):
+        for j in range(width):
+            top, left = i * dilation[0], j * dilation[1]
+            down, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
+            seen = padded[:, top : down : stride[0], left : right : stride[1]].reshape(-1, inputs)
+            torch.mm(flat, seen, out=found[i, j])
+    return found.permute(2, 3, 0, 1)
