@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,7 @@ app.add_typer(bench, name="bench")
 
 Category = Annotated[str, typer.Argument(help="Name of the category in params.yaml.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
+Precision = Literal["float32", "bfloat16", "auto"]
 Why = Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)]
 Deterministic = Annotated[
     bool,
@@ -267,27 +268,46 @@ def teacher_pretrain(
     pretrain(out, settings=settings, seed=seed, device=device())
 
 
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; else DESTSEG_DEVICE.", show_default=False)]
 Size = Annotated[int, typer.Option(min=64, help="Side of the images in pixels.")]
-Batch = Annotated[int, typer.Option(min=2, help="Images at once.")]
 Width = Annotated[int, typer.Option(min=8, help="Channels of the segmentation net.")]
 
 
 @bench.command("train")
-def bench_train(size: Size = 256, batch: Batch = 8, width: Width = 256, as_json: AsJson = False) -> None:
-    """Images a second of both training stages."""
-    from destseg.bench.run import train
-    from destseg.model.device import device
+def bench_train(
+    device: Device = None,
+    size: Size = 256,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step.")] = 8,
+    width: Width = 256,
+    images: Annotated[int, typer.Option(min=1, help="Normal images.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of each stage.")] = 5,
+    naive: Annotated[bool, typer.Option(help="Time the published loop too.")] = True,
+    workers: Annotated[int, typer.Option(min=0, help="Processes of the published loop's loader.")] = 0,
+    paper: Annotated[bool, typer.Option("--paper", help="Run the paper's 5,000 steps too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Images a second of both training stages, beside the published loop and the machine's peak."""
+    from destseg.bench.train import train
+    from destseg.model.device import device as found
 
-    _result(train(device(), size=size, batch=batch, width=width), as_json)
+    options = {"size": size, "batch": batch, "width": width, "images": images, "steps": steps}
+    _result(train(found(device), **options, naive=naive, workers=workers, paper=paper), as_json)
 
 
 @bench.command("infer")
-def bench_infer(size: Size = 256, batch: Batch = 8, width: Width = 256, as_json: AsJson = False) -> None:
-    """Images a second of the whole network."""
-    from destseg.bench.run import infer
-    from destseg.model.device import device
+def bench_infer(
+    device: Device = None,
+    size: Size = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
+    width: Width = 256,
+    precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the hardware has it.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Images a second of the whole network, beside the published forward pass and the machine's peak."""
+    from destseg.bench.infer import infer
+    from destseg.model.device import device as found
 
-    _result(infer(device(), size=size, batch=batch, width=width), as_json)
+    _result(infer(found(device), size=size, batch=batch, width=width, precision=precision), as_json)
 
 
 @bench.command("metrics")

@@ -3,7 +3,6 @@
 import os
 import platform
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -26,10 +25,18 @@ class Machine:
     destseg: str = __version__
     date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
+    def __str__(self) -> str:
+        return f"{self.device}, {self.processor}, {self.cores} cores, torch {self.torch}"
+
 
 def describe(device: torch.device) -> Machine:
     """The machine, with the GPU's name where that is what runs."""
     return Machine(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu")
+
+
+def load() -> float:
+    """How many processes ran on the machine in the last minute, on average."""
+    return round(os.getloadavg()[0], 2)
 
 
 def seconds(work: Callable[[], object], device: torch.device, *, repeats: int = 5) -> list[float]:
@@ -50,13 +57,10 @@ def peak_gflops(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -
     return 2 * size**3 / min(seconds(lambda: a @ a, device)) / 1e9
 
 
-def rate(images: int, times: list[float]) -> float:
-    """Images a second by the median call."""
-    return round(images / statistics.median(times), 2)
-
-
-def peak_memory_mb() -> float:
-    """Most memory that this process held so far, in 10^6 bytes."""
+def peak_memory_mb(device: torch.device | None = None) -> float:
+    """Most memory that this process held so far, or allocated on a GPU, in 10^6 bytes."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, Linux kibibytes
 

@@ -1,6 +1,5 @@
 """Seconds and memory of all metrics, overall and per defect type, on made-up maps that look like the network's."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from destseg.bench.machine import Machine, describe, peak_memory_mb
+from destseg.bench.machine import Machine, describe, load, peak_memory_mb
 from destseg.dataset.layout import GOOD, Sample
 from destseg.evaluation.metrics import Metrics
 from destseg.evaluation.scored import Scored
@@ -68,7 +67,7 @@ class Batch:
 
 def metrics(*, images: int = 1000, size: int = 256, streamed: bool = False) -> MetricsFigures:
     """All metrics of `images` maps, with all maps in memory, or a batch of them at a time."""
-    load = round(os.getloadavg()[0], 2)
+    before = load()
     seconds, overall, by_type, best = (_streamed if streamed else _exact)(images, size)
     return MetricsFigures(
         machine=describe(torch.device("cpu")),
@@ -81,7 +80,7 @@ def metrics(*, images: int = 1000, size: int = 256, streamed: bool = False) -> M
         metrics=overall.to_dict(),
         by_type={kind: found.to_dict() for kind, found in by_type.items()},
         best_case=None if best is None else best.to_dict(),
-        load_before=load,
+        load_before=before,
     )
 
 

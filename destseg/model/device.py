@@ -1,6 +1,5 @@
 """Where the networks run, and in which precision."""
 
-import ctypes
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,40 +11,27 @@ from destseg import Error
 
 M = TypeVar("M", bound=torch.nn.Module)
 Precision = Literal["auto", "float32", "bfloat16"]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
 
 
-def device() -> torch.device:
-    """DESTSEG_DEVICE (cpu, cuda, cuda:1, ...), else the first GPU, else the processor; an Error if it is not there."""
-    wanted = os.environ.get("DESTSEG_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+def device(wanted: str | None = None) -> torch.device:
+    """`wanted` or DESTSEG_DEVICE (cpu, cuda, cuda:1), else the first GPU, else the processor; an Error if not there."""
+    wanted = wanted or os.environ.get("DESTSEG_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(wanted)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise Error(f"DESTSEG_DEVICE is {wanted!r} and cannot be used: {reason}") from None
+        raise Error(f"device {wanted!r} (DESTSEG_DEVICE) cannot be used: {reason}") from None
     return found
 
 
 def tune(device: torch.device, *, deterministic: bool = False) -> None:
-    """Makes this process, not others' who import us, fast on the device; `deterministic`: a GPU repeats bit for bit."""
+    """How a GPU chooses its kernels: by trying them out, or so that it repeats bit for bit, as processors do anyway."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = not deterministic
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it before its first call
             torch.use_deterministic_algorithms(True)
-    else:  # a processor repeats bit for bit anyway, with the same number of threads
-        _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Lets glibc keep freed memory: else the kernel clears every large tensor's pages anew (docs/performance.md)."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(M_TRIM_THRESHOLD, -1)  # never
-    mallopt(M_MMAP_MAX, 0)  # no block of its own for a large tensor, which would go back when freed
 
 
 def placed(module: M, device: torch.device, dtype: torch.dtype | None = None) -> M:

@@ -13,6 +13,7 @@ from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
 LEAST_CHANNELS = 128  # with fewer inputs oneDNN is as fast or faster
+PART = 1 << 22  # values of the input copied at once: 16 MB, which processors hold in their caches
 Pair = tuple[int, int]
 
 
@@ -49,13 +50,15 @@ def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, pad
     """For each place of the kernel one product: all output gradients by the inputs that the place saw."""
     outputs, inputs, height, width = shape
     rows, columns = gradient.shape[2:]
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))  # [B, H, W, C]
-    flat = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t()
-    found = x.new_empty(height, width, outputs, inputs)
-    for i in range(height):
-        for j in range(width):
-            top, left = i * dilation[0], j * dilation[1]
-            down, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
-            seen = padded[:, top : down : stride[0], left : right : stride[1]].reshape(-1, inputs)
-            torch.mm(flat, seen, out=found[i, j])
+    found = x.new_zeros(height, width, outputs, inputs)
+    some = max(1, PART // (inputs * rows * columns))
+    for part, theirs in zip(x.split(some), gradient.split(some), strict=True):  # part: [some, C, H, W]
+        padded = F.pad(part.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))
+        flat = theirs.permute(0, 2, 3, 1).reshape(-1, outputs).t()
+        for i in range(height):
+            for j in range(width):
+                top, left = i * dilation[0], j * dilation[1]
+                down, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
+                seen = padded[:, top : down : stride[0], left : right : stride[1]].reshape(-1, inputs)
+                found[i, j].addmm_(flat, seen)
     return found.permute(2, 3, 0, 1)

@@ -1,0 +1,57 @@
+"""`python -m destseg.bench train|infer|metrics`: the benchmark where only torch is installed. See `destseg bench`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as destseg/__main__.py does
+
+from destseg import Error
+from destseg.bench.infer import infer
+from destseg.bench.metrics import metrics
+from destseg.bench.train import train
+from destseg.model.device import device
+
+BENCHES: dict[str, Callable[..., Any]] = {"train": train, "infer": infer, "metrics": metrics}
+
+
+def main() -> None:
+    """Runs one of the benches; an option that is not given keeps the bench's own default."""
+    parser = argparse.ArgumentParser(prog="python -m destseg.bench", description=__doc__)
+    parser.add_argument("bench", choices=BENCHES)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; the first GPU unless given (train, infer)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON on stdout")
+    for name, text in (
+        ("size", "side of the images in pixels"),
+        ("batch", "images at once (train, infer)"),
+        ("width", "channels of the segmentation net (train, infer)"),
+        ("images", "normal images (train), maps in all (metrics)"),
+        ("steps", "timed steps of each stage (train)"),
+        ("workers", "processes of the naive loop's loader (train)"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS, help=text)
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default=argparse.SUPPRESS, help="(infer)"
+    )
+    for name, text in (("paper", "the paper's 5,000 steps too (train)"), ("streamed", "maps in batches (metrics)")):
+        parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text)
+    parser.add_argument(
+        "--no-naive", dest="naive", action="store_false", default=argparse.SUPPRESS, help="ours alone (train)"
+    )
+    options = vars(parser.parse_args())
+    bench, as_json, on = (options.pop(name) for name in ("bench", "json", "device"))
+    try:
+        result = BENCHES[bench](**options) if bench == "metrics" else BENCHES[bench](device(on), **options)
+    except TypeError as error:
+        parser.error(f"{bench} {str(error).partition('got an ')[2]}")
+    except Error as error:
+        sys.exit(f"destseg.bench: {error}")
+    print(json.dumps(dataclasses.asdict(result), sort_keys=True) if as_json else result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Two processes that share a batch train as one process does with the whole of it. torchrun runs this file, too."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from destseg import Error
+from destseg.model.student import Student
+from destseg.model.teacher import Teacher
+from destseg.training import parallel, segmentation, student
+from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
+
+CPU = torch.device("cpu")
+SHORT: dict[str, Any] = {"steps": 3, "batch": 4, "precision": "float32"}
+Weights = dict[str, Tensor]
+
+
+def synthesis() -> Synthesis:
+    generator = seeded(0, "pictures")
+    images, textures = (torch.randint(0, 256, (6, 3, 96, 96), generator=generator, dtype=torch.uint8) for _ in "ab")
+    settings = SynthesisSettings(crop=64, flips="both", max_degrees=5, own_share=0.5)
+    return Synthesis(images, textures[..., :64, :64], settings, seeded(0, "training"), share=parallel.share())
+
+
+def train_both() -> tuple[Weights, Weights]:
+    torch.manual_seed(0)
+    teacher = Teacher()
+    settings = student.StudentSettings(lr=1e-4, **SHORT)
+    learnt, _ = student.train(teacher, synthesis(), settings, seed=1)
+    torch.manual_seed(2)
+    wanted = segmentation.SegmentationSettings(width=8, lr_res=0.01, lr_head=0.01, **SHORT)
+    outlines, _ = segmentation.train(teacher, Student(), synthesis(), wanted, seed=1)
+    return weights(learnt), weights(outlines)
+
+
+def weights(module: nn.Module) -> Weights:
+    """Without BatchNorm's running statistics, which on a processor are the first process's own."""
+    return {name: parameter.detach() for name, parameter in module.named_parameters()}
+
+
+def torchrun(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "DESTSEG_DEVICE": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = torchrun(__file__, str(tmp_path / "two.pt"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = torch.load(tmp_path / "two.pt", weights_only=True)
+
+    plain = nn.BatchNorm2d.forward
+
+    def by_halves(self: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """On processors each process normalises its own share."""
+        return torch.cat([plain(self, half) for half in x.chunk(2)]) if self.training else plain(self, x)
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", by_halves)
+    expected = train_both()
+    monkeypatch.undo()
+    whole = train_both()  # over the whole batch: another training, so that the comparison can fail
+    starts = [weights(module) for module in untrained()]
+    for two, one, other, start in zip(found, expected, whole, starts, strict=True):
+        assert apart(two, one, start) < 0.02
+        assert apart(two, other, start) > 0.1
+
+
+def untrained() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(1)
+    first = Student()
+    torch.manual_seed(1)
+    return first, segmentation.Segmentation(8)
+
+
+def apart(found: Weights, expected: Weights, start: Weights) -> float:
+    """Distance of the two from each other, as a share of the way from the start."""
+    way = sum((expected[name] - start[name]).square().sum().item() for name in start) ** 0.5
+    return sum((expected[name] - found[name]).square().sum().item() for name in start) ** 0.5 / way
+
+
+def test_shares_together_are_the_batch() -> None:
+    images = torch.randint(0, 256, (6, 3, 64, 64), generator=seeded(0, "pictures"), dtype=torch.uint8)
+
+    def batch(index: int, count: int) -> Batch:
+        settings = SynthesisSettings(quarter_turns=True, own_share=0.5, grey=True, flips="horizontal")
+        return Synthesis(images, images, settings, seeded(0, "x"), share=(index, count)).batch(6)
+
+    parts = [batch(index, 3) for index in range(3)]
+    for whole, pieces in zip(batch(0, 1), zip(*parts, strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(pieces))
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+    done = torchrun(__file__, str(tmp_path / "two.pt"), "odd")
+    assert done.returncode != 0
+    assert "batch is 3, expected a multiple of the 2 processes that torchrun started" in done.stderr
+
+
+def test_alone_nothing_is_wrapped() -> None:
+    module = nn.Linear(1, 1)
+    assert parallel.distributed_module(module, CPU) is module
+    assert parallel.share(3) == (0, 1)
+    assert parallel.agreed("mine") == "mine"
+    with parallel.joined(CPU) as device:
+        assert device == CPU
+
+
+if __name__ == "__main__":
+    with parallel.joined(CPU):
+        if "odd" in sys.argv:
+            SHORT["batch"] = 3
+        try:
+            trained = train_both()
+        except Error as error:
+            sys.exit(str(error))
+        assert parallel.agreed(parallel.share()) == (0, 2)
+        if parallel.first():
+            torch.save(trained, sys.argv[1])
