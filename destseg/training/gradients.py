@@ -50,7 +50,7 @@ def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, pad
     """For each place of the kernel one product: all output gradients by the inputs that the place saw."""
     outputs, inputs, height, width = shape
     rows, columns = gradient.shape[2:]
-    found = x.new_zeros(height, width, outputs, inputs)
+    found = x.new_zeros(outputs, height, width, inputs)  # channels last, as the weight is
     some = max(1, PART // (inputs * rows * columns))
     for part, theirs in zip(x.split(some), gradient.split(some), strict=True):  # part: [some, C, H, W]
         padded = F.pad(part.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))
@@ -60,5 +60,5 @@ def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, pad
                 top, left = i * dilation[0], j * dilation[1]
                 down, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
                 seen = padded[:, top : down : stride[0], left : right : stride[1]].reshape(-1, inputs)
-                found[i, j].addmm_(flat, seen)
-    return found.permute(2, 3, 0, 1)
+                found[:, i, j].addmm_(flat, seen)
+    return found.permute(0, 3, 1, 2)
