@@ -5,9 +5,10 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +103,29 @@ def load_all(sources: Sequence[Source], settings: ImageSettings) -> "Tensor":
     """uint8 [N, 3, size, size] of many files, decoded on all cores (Pillow releases the GIL)."""
     import torch  # 3 s that validation and ingest, which need no tensors, do without
 
-    out = torch.empty((len(sources), 3, settings.size, settings.size), dtype=torch.uint8)
+    out = np.empty((len(sources), 3, settings.size, settings.size), np.uint8)
     with ThreadPoolExecutor(WORKERS) as pool:
         for index, image in enumerate(pool.map(lambda source: load(source, settings), sources)):
-            out[index] = torch.from_numpy(image.copy()).permute(2, 0, 1)
-    return out
+            out[index] = image.transpose(2, 0, 1)  # numpy's: torch would start threads that the network's wait for
+    return torch.from_numpy(out)
+
+
+def batches(sources: Iterable[Source], settings: ImageSettings, size: int) -> Generator["Tensor", None, None]:
+    """uint8 [up to `size`, 3, S, S], in order; a thread decodes the next batch while the caller works on this one.
+
+    `sources` is read, in that thread, at most one batch ahead. An error comes after all the batches before it.
+    """
+    waiting = iter(sources)
+
+    def decoded() -> "Tensor | None":
+        chunk = list(islice(waiting, size))
+        return load_all(chunk, settings) if chunk else None
+
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(decoded)
+        while (batch := following.result()) is not None:
+            following = ahead.submit(decoded)
+            yield batch
 
 
 def load_mask(path: Path, size: int) -> np.ndarray:

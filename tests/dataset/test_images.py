@@ -1,13 +1,18 @@
 """One preprocessing: what comes out of a file is exact, and what cannot be used says why."""
 
+import itertools
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from destseg.dataset import images
-from destseg.dataset.images import ImageError, ImageSettings, decode, load, load_all, load_mask
+from destseg.dataset.images import ImageError, ImageSettings, batches, decode, load, load_all, load_mask
 
 
 def saved(path: Path, values: np.ndarray, **options: object) -> Path:
@@ -86,3 +91,70 @@ def test_masks_are_resized_then_cut_at_one_half(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(size: int, depth: int) -> None:
     with pytest.raises(ValueError, match="expected"):
         ImageSettings(size=size, bit_depth=depth)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    """Seven, each of a grey level of its own."""
+    return [saved(tmp_path / f"{level}.png", np.full((64, 64), level, np.uint8)) for level in range(7)]
+
+
+SMALL = ImageSettings(size=64)
+
+
+def levels(batch: torch.Tensor) -> list[int]:
+    return batch[:, 0, 0, 0].tolist()
+
+
+def test_batches_hold_every_photograph_in_order(photographs: list[Path]) -> None:
+    assert [levels(batch) for batch in batches(iter(photographs), SMALL, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(batches([], SMALL, 3)) == []
+
+
+def test_the_next_batch_is_decoded_while_the_caller_has_one_and_no_more_is_read(photographs: list[Path]) -> None:
+    asked: list[Path] = []
+    ahead = threading.Event()
+
+    def camera() -> Iterator[Path]:
+        for path in itertools.cycle(photographs):
+            asked.append(path)
+            if len(asked) == 4:
+                ahead.set()
+            yield path
+
+    found = batches(camera(), SMALL, 2)
+    assert asked == []
+    assert levels(next(found)) == [0, 1]
+    assert ahead.wait(20), "the second batch was not read before it was asked for"
+    time.sleep(0.1)  # for a reader that goes on
+    assert len(asked) == 4
+    assert levels(next(found)) == [2, 3]
+    found.close()
+    assert len(asked) <= 6
+
+
+@pytest.mark.parametrize("error", [ImageError, KeyError])
+def test_an_error_comes_after_the_batches_before_it(photographs: list[Path], error: type[Exception]) -> None:
+    def sources() -> Iterator[Path]:
+        yield from photographs[:5]
+        if error is KeyError:
+            raise KeyError("the camera's own")
+        yield photographs[0].with_name("nowhere.png")
+
+    found = batches(sources(), SMALL, 2)
+    assert [levels(next(found)), levels(next(found))] == [[0, 1], [2, 3]]
+    with pytest.raises(error):
+        next(found)
+    assert list(found) == []
+
+
+def test_no_thread_is_left_when_the_caller_stops(photographs: list[Path]) -> None:
+    before = set(threading.enumerate())
+    found = batches(itertools.cycle(photographs), SMALL, 2)
+    next(found)
+    assert set(threading.enumerate()) - before
+    found.close()
+    assert not set(threading.enumerate()) - before
+    with pytest.raises(ImageError):
+        list(batches([*photographs, photographs[0].with_name("nowhere.png")], SMALL, 2))
+    assert not set(threading.enumerate()) - before
