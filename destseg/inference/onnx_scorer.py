@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from destseg import Error
-from destseg.inference.scorer import Scores
+from destseg.inference.scorer import BATCH, Scores
 
 CARD_KEY = "destseg"  # of the file's metadata: the model card as JSON
 
@@ -14,7 +14,7 @@ CARD_KEY = "destseg"  # of the file's metadata: the model card as JSON
 class OnnxScorer:
     """model.onnx on the processor."""
 
-    def __init__(self, path: Path, *, batch: int = 8) -> None:
+    def __init__(self, path: Path, *, batch: int | None = None) -> None:
         import onnxruntime  # only who scores exported files needs it
 
         try:
@@ -22,7 +22,7 @@ class OnnxScorer:
         except Exception as error:  # onnxruntime's own classes have no common parent but this
             raise Error(f"{path} cannot be loaded by onnxruntime: {error}") from None
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.batch = batch
+        self.batch = batch or BATCH
 
     def score(self, images: Tensor) -> Scores:
         """uint8 [N, 3, S, S] -> float64 [N], float32 [N, S, S]."""

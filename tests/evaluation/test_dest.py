@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from destseg.evaluation.dest import joined, recording
+from destseg.evaluation.dest import recording
 from destseg.inference.scorer import TorchScorer
 from destseg.model.network import DeSTSeg, dest, image_scores
 from destseg.model.teacher import normalise
@@ -24,11 +24,11 @@ IMAGES = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8, generator=torc
 
 def test_they_are_those_of_teacher_and_student_alone_and_the_network_scores_as_ever(scorer):
     before = scorer.score(IMAGES)
-    with recording(scorer.network) as batches:
+    with recording(scorer.network) as found:
         during = scorer.score(IMAGES)
     for one, other in zip(before, during, strict=True):
         np.testing.assert_array_equal(one, other)
-    scores, maps = joined(batches, 64)
+    scores, maps = found.joined(64)
     with torch.inference_mode():
         x = normalise(IMAGES)
         small = dest(scorer.network.teacher(x), scorer.network.student(x))
@@ -44,15 +44,17 @@ def test_teacher_and_student_run_once_for_each_batch_and_nothing_is_recorded_aft
         part.register_forward_hook(lambda module, *_: runs.append(type(module).__name__))
         for part in (scorer.network.teacher, scorer.network.student)
     ]
-    with recording(scorer.network) as batches:
+    with recording(scorer.network) as found:
         scorer.score(IMAGES)
     assert sorted(runs) == ["Student"] * 3 + ["Teacher"] * 3
     scorer.score(IMAGES)
-    assert len(batches) == 3
+    assert len(found.joined(64)[0]) == len(IMAGES)
     for hook in hooks:
         hook.remove()
 
 
-def test_no_image_gives_empty_scores():
-    scores, maps = joined([], 64)
+def test_no_image_gives_empty_scores(scorer):
+    with recording(scorer.network) as found:
+        scorer.score(IMAGES[:0])
+    scores, maps = found.joined(64)
     assert (scores.shape, maps.shape) == ((0,), (0, 64, 64))
