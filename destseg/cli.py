@@ -237,12 +237,23 @@ def predict(
     model: Annotated[str, typer.Argument(help="Folder, .onnx file, or models:/destseg-<category>@champion.")],
     images: Annotated[list[Path], typer.Argument(help="Photographs to score.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder for scores.jsonl and the heatmaps.")] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="Of the convolutions. The threshold belongs to float32 scores; bfloat16 is faster on hardware that "
+            "has it and shifts each score a little, so that images near the threshold may get the other verdict. "
+            "auto: bfloat16 where the hardware has it."
+        ),
+    ] = "float32",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images at once; what suits the device unless given.", show_default=False)
+    ] = None,
 ) -> None:
     """Score photographs: one line of JSON each on stdout, heatmaps in --out."""
     from destseg.evaluation.predict import predict
     from destseg.registry.addresses import resolve
 
-    for line in predict(resolve(model), images, out):
+    for line in predict(resolve(model), images, out, batch=batch, precision=precision):
         print(json.dumps(line), flush=True)
 
 

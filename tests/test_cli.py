@@ -75,6 +75,18 @@ def test_folder_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
     assert "is no model: expected a folder with model.json" in said
 
 
+def test_precision_of_an_exported_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    said = refused(tmp_path, "predict", "--precision", "bfloat16", "model.onnx", "image.png")
+    assert "model.onnx fixes its own precision, float32" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_precision_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    said = refused(tmp_path, "predict", "--precision", "half", "model", "image.png")
+    assert all(name in said for name in ("float32", "bfloat16", "auto"))
+
+
 def test_wrong_argument_is_a_usage_error(tmp_path: Path) -> None:
     assert destseg(tmp_path, "validate").returncode == 2
     assert destseg(tmp_path, "fly").returncode == 2

@@ -12,12 +12,19 @@ from destseg.dataset.images import load
 from destseg.evaluation.figures import overlay
 from destseg.files import replacing
 from destseg.inference.predictor import Prediction, Predictor
-from destseg.model.device import device
+from destseg.model.device import Precision, device
 
 
-def predict(model: Path, images: Sequence[Path], out: Path | None = None) -> Iterator[dict[str, Any]]:
+def predict(
+    model: Path,
+    images: Sequence[Path],
+    out: Path | None = None,
+    *,
+    batch: int | None = None,
+    precision: Precision = "float32",
+) -> Iterator[dict[str, Any]]:
     """One line for each image: image, score, anomalous, threshold, and where its heatmap lies if `out` is given."""
-    predictor = Predictor.load(model, device())
+    predictor = Predictor.load(model, device(), batch=batch, precision=precision)
     lines = []
     for index, (image, prediction) in enumerate(zip(images, predictor.predict(images), strict=True)):
         line: dict[str, Any] = {
