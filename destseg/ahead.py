@@ -1,13 +1,13 @@
 """Making the next thing while the last one is used."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items; a thread makes each while the one before it is used, and no more than that one."""
 
     def make() -> list[T]:

@@ -25,7 +25,7 @@ def test_no_more_than_the_next_one_is_made() -> None:
     items = ahead(counted(asked))
     assert asked == []
     assert [next(items), next(items)] == [0, 1]
-    items.close()  # type: ignore[attr-defined]  # a generator
+    items.close()
     assert asked in ([0, 1], [0, 1, 2])
 
 
@@ -46,5 +46,5 @@ def test_no_thread_is_left_when_it_is_ended_early() -> None:
     items = ahead(counted([]))
     next(items)
     assert threading.active_count() == before + 1
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert threading.active_count() == before

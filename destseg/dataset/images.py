@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from destseg import Error
+from destseg.ahead import ahead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,16 +117,8 @@ def batches(sources: Iterable[Source], settings: ImageSettings, size: int) -> Ge
     `sources` is read, in that thread, at most one batch ahead. An error comes after all the batches before it.
     """
     waiting = iter(sources)
-
-    def decoded() -> "Tensor | None":
-        chunk = list(islice(waiting, size))
-        return load_all(chunk, settings) if chunk else None
-
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(decoded)
-        while (batch := following.result()) is not None:
-            following = ahead.submit(decoded)
-            yield batch
+    chunks = iter(lambda: list(islice(waiting, size)), [])
+    return ahead(load_all(chunk, settings) for chunk in chunks)
 
 
 def load_mask(path: Path, size: int) -> np.ndarray:

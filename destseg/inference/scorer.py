@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from destseg.model.device import Precision, dtype_of, placed
+from destseg.model.device import Precision, dtype_of, placed, sent
 from destseg.model.fold import folded
 from destseg.model.network import DeSTSeg
 
@@ -54,17 +54,12 @@ class TorchScorer:
         # TF32 would give scores that no exported file and no other machine gives; the other flags stay as they are.
         with cudnn.flags(True, cudnn.benchmark, cudnn.benchmark_limit, cudnn.deterministic, allow_tf32=False):
             for start in range(0, len(images), self.batch):
-                part = self._moved(images[start : start + self.batch])
+                part = sent(images[start : start + self.batch], self.device)
                 found.add(*self.network(part))
                 if time.monotonic() - said >= 5:
                     said = time.monotonic()
                     log.info("scored %d of %d images", start + len(part), len(images))
         return found.joined(images.shape[-1])
-
-    def _moved(self, images: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return images.to(self.device)
-        return images.pin_memory().to(self.device, non_blocking=True)  # does not wait for the batch before
 
 
 class Collected:
