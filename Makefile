@@ -7,12 +7,13 @@ BIN := .venv/bin
 PYTEST ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-quality bench-metrics install lock clean
+.PHONY: help demo test lint bench bench-quality bench-metrics install lock clean
 
 help:
 	@echo "make demo    the main job on this machine, from new photographs to a promoted model, in .demo/"
 	@echo "make test    the whole suite: ruff, mypy, pytest"
 	@echo "make lint    ruff and mypy only"
+	@echo "make bench   speed and memory of training and inference on this machine, into benchmarks/results"
 	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
 	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
 	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
@@ -28,6 +29,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install
+	@exec $(BIN)/python -m benchmarks.performance $(BENCH)
 
 bench-quality: install
 	$(if $(DATA),,$(error DATA is not set; expected the folder of the magnetic tiles in MVTec layout))

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -76,8 +77,9 @@ def planned(tiles: str) -> Iterator[Run]:
             yield Run(name=group["name"], dataset=named, teacher=teacher, seed=seed, settings=settings)
 
 
-def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, Any]:
-    """The record of one run: what was run, the minutes of the stages together, the metrics."""
+@contextmanager
+def workspace(run: Run, source: Path, teachers: Path, threads: int) -> Iterator[Path]:
+    """A scratch folder with the run's dataset, params.yaml and teacher, ready for the stages."""
     with tempfile.TemporaryDirectory(prefix="destseg-quality-") as folder:
         root = Path(folder)
         data = root / "data" / "mvtec" / run.dataset
@@ -86,10 +88,16 @@ def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, A
         else:
             shutil.copytree(source, data)
         (root / "params.yaml").write_text(yaml.safe_dump(_params(run, teachers)), encoding="utf-8")
-        _stage(root, threads, "teacher", "fetch")
+        stage(root, threads, "teacher", "fetch")
+        yield root
+
+
+def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, Any]:
+    """The record of one run: what was run, the minutes of the stages together, the metrics."""
+    with workspace(run, source, teachers, threads) as root:
         start = time.monotonic()
         for verb in STAGES:
-            _stage(root, threads, verb, run.dataset)
+            stage(root, threads, verb, run.dataset)
         minutes = (time.monotonic() - start) / 60
         metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
         teacher = read_metadata(root / TEACHER)["sha256"]
@@ -109,13 +117,19 @@ def _params(run: Run, teachers: Path) -> dict[str, Any]:
     return params | {"seed": run.seed, "categories": {run.dataset: None}}
 
 
-def _stage(root: Path, threads: int, *verb: str) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(HERE.parent.resolve())}
+def stage(root: Path, threads: int, *verb: str, program: str = "destseg") -> str:
+    """What the verb printed; an Error with the end of what it said if it failed."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": str(HERE.parent.resolve()),
+        "DESTSEG_CACHE": str(root / "cache"),
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "destseg", *verb], cwd=root, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", program, *verb], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Error(f"destseg {' '.join(verb)} failed:\n{done.stderr[-2000:]}")
+        raise Error(f"{program} {' '.join(verb)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _write_teachers(folder: Path, names: set[str]) -> None:

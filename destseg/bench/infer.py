@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, seconds
+from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import Naive, write_pictures
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.inference.scorer import TorchScorer
@@ -26,7 +26,7 @@ class InferFigures:
     width: int
     precision: str
     peak_gflops: float
-    """Best rate of a square matrix product in that precision, measured before and after."""
+    """Rate of a square matrix product in that precision, measured before every batch, median."""
     images_per_s: float
     """By the median batch."""
     spread: tuple[float, float]
@@ -69,10 +69,9 @@ def infer(
     precision: Precision = "auto",
     repeats: int = 9,
 ) -> InferFigures:
-    """`repeats` timed batches of ours, then of the naive forward pass with the same weights."""
+    """`repeats` timed batches of ours, each beside one of the naive forward pass with the same weights."""
     tune(device)
     before, dtype = load(), dtype_of(precision, device)
-    peak = peak_gflops(device, dtype)
     with tempfile.TemporaryDirectory(prefix="destseg-bench-") as folder:
         write_pictures(Path(folder), normals=batch, textures=1, side=2 * size)
         images = load_all(sorted(Path(folder, "normal").iterdir()), ImageSettings(size=size))
@@ -83,26 +82,32 @@ def infer(
     scorer = TorchScorer(network, device, batch=batch, precision=precision)
     with FlopCounterMode(display=False) as counter:
         found = scorer.score(images)
-    times = seconds(lambda: scorer.score(images), device, repeats=repeats)
     memory = peak_memory_mb(device)
-    naive = batch / statistics.median(seconds(lambda: plain.score(images), device, repeats=repeats))
-    peak = max(peak, peak_gflops(device, dtype))
-    rates = sorted(batch / time for time in times)
-    rate, gflop = statistics.median(rates), counter.get_total_flops() / 1e9 / batch
+    rounds = [
+        (
+            peak_gflops(device, dtype),
+            timed(lambda: scorer.score(images), device),
+            timed(lambda: plain.score(images), device),
+        )
+        for _ in range(repeats + 1)
+    ][1:]
+    rates = sorted(batch / ours for _, ours, _ in rounds)
+    rate, naive = statistics.median(rates), statistics.median(batch / theirs for _, _, theirs in rounds)
+    gflop = counter.get_total_flops() / 1e9
     return InferFigures(
         machine=describe(device),
         size=size,
         batch=batch,
         width=width,
         precision=str(dtype).removeprefix("torch."),
-        peak_gflops=round(peak, 1),
+        peak_gflops=round(statistics.median(peak for peak, _, _ in rounds), 1),
         images_per_s=round(rate, 2),
         spread=(round(rates[0], 2), round(rates[-1], 2)),
-        milliseconds=round(1000 * statistics.median(times), 2),
+        milliseconds=round(1000 * statistics.median(ours for _, ours, _ in rounds), 2),
         naive_images_per_s=round(naive, 2),
         ratio=round(rate / naive, 2),
-        gflop_per_image=round(gflop, 2),
-        fraction_of_peak=round(rate * gflop / peak, 3),
+        gflop_per_image=round(gflop / batch, 2),
+        fraction_of_peak=round(statistics.median(gflop / ours / peak for peak, ours, _ in rounds), 3),
         score_error=float(f"{abs(found[0] - exact[0]).max():.2g}"),
         map_error=float(f"{abs(found[1] - exact[1]).max():.2g}"),
         peak_memory_mb=round(memory),

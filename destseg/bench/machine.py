@@ -41,18 +41,21 @@ def load() -> float:
 
 def seconds(work: Callable[[], object], device: torch.device, *, repeats: int = 5) -> list[float]:
     """Wall time of each of `repeats` calls after one to warm up; the device is waited for."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return times[1:]
+    return [timed(work, device) for _ in range(repeats + 1)][1:]
 
 
-def peak_gflops(device: torch.device, dtype: torch.dtype, *, size: int = 2048) -> float:
-    """Best rate of a square matrix product in `dtype`, in 10^9 multiply and add operations a second."""
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call; the device is waited for."""
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    """Best of five square matrix products in `dtype`, in 10^9 multiply and add operations a second."""
+    size = 8192 if device.type == "cuda" else 2048
     a = torch.randn(size, size, device=device, dtype=dtype)
     return 2 * size**3 / min(seconds(lambda: a @ a, device)) / 1e9
 

@@ -1,6 +1,5 @@
 """Both training stages against the naive loop and against the machine's own matrix products, in one process."""
 
-import gc
 import statistics
 import tempfile
 import time
@@ -8,11 +7,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, seconds
+from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import Naive, write_pictures
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.model.device import dtype_of, tune
@@ -39,7 +39,7 @@ class StageFigures:
     gflop_per_image: float
     """What our step computes, counted: convolutions and matrix products, forward and backward."""
     fraction_of_peak: float
-    """Of `peak_gflops`, over the whole step, with all that is no arithmetic."""
+    """Of the matrix product's rate right before, over the whole step, with all that is no arithmetic."""
     outside_arithmetic: float
     """Share of the step that is neither forward nor backward pass: making the batch, the optimiser, Python."""
 
@@ -55,11 +55,11 @@ class TrainFigures:
     images: int
     precision: str
     peak_gflops: float
-    """Best rate of a square matrix product in that precision, measured before and after the stages."""
+    """Rate of a square matrix product in that precision, measured before every step, median."""
     stage1: StageFigures
     stage2: StageFigures
     peak_memory_mb: float
-    """Of the whole process on a processor, allocated on a GPU; the naive loop runs after it was read."""
+    """Of the whole process on a processor, allocated on a GPU; read before the naive loop begins."""
     paper_s: float | None
     """Wall time of the paper's 1,000 + 4,000 steps, where it was asked for."""
     load_before: float
@@ -98,41 +98,22 @@ def train(
     workers: int = 0,
     paper: bool = False,
 ) -> TrainFigures:
-    """`steps` timed steps of each stage, or blocks of 20 on a GPU, then as many of the naive loop."""
+    """`steps` timed steps of each stage, or blocks of 20 on a GPU, each beside one of the naive loop."""
     tune(device)
     before, dtype = load(), dtype_of("auto", device)
-    peak, block = peak_gflops(device, dtype), 20 if device.type == "cuda" else 1
     with tempfile.TemporaryDirectory(prefix="destseg-bench-") as folder:
         write_pictures(Path(folder), normals=images, textures=TEXTURES, side=2 * size)
         start = time.perf_counter()
-        pictures, textures = (
-            load_all(sorted(Path(folder, name).iterdir()), ImageSettings(size=size)).to(device)
-            for name in ("normal", "textures")
-        )
-        settings = SynthesisSettings(quarter_turns=True, max_degrees=5)
-        synthesis = Synthesis(pictures, textures, settings, seeded(0, "bench"))
-        teacher, frozen = Teacher(), Student()
-        first = StudentSettings(batch=batch, steps=1000)
-        second = SegmentationSettings(batch=batch, width=width, steps=4000)
-        prepare: list[Callable[[], loop.Training]] = [
-            lambda: student.prepared(teacher, synthesis, first, seed=0)[1],
-            lambda: segmentation.prepared(teacher, frozen, synthesis, second, seed=0)[1],
-        ]
-        paper_s = None
-        if paper:
-            for make in prepare:
-                loop.run(make())
-            paper_s = round(time.perf_counter() - start, 1)
-        ours = [_ours(make(), device, steps, block) for make in prepare]
+        prepare = _stages(Path(folder), device, size, batch, width)
+        paper_s = _paper(prepare, start) if paper else None
+        gflop = [_counted(make()) for make in prepare]
         memory = peak_memory_mb(device)
-        theirs: list[list[float]] = [[], []]
-        if naive:
-            plain = Naive(Path(folder), size=size, batch=batch, width=width, device=device, workers=workers)
-            with closing(plain):
-                stages = (plain.student_step, plain.segmentation_step)
-                theirs = [seconds(stage, device, repeats=steps) for stage in stages]
-    peak = max(peak, peak_gflops(device, dtype))
-    stage1, stage2 = (found.figures(batch, block, peak, slow) for found, slow in zip(ours, theirs, strict=True))
+        plain = Naive(Path(folder), size=size, batch=batch, width=width, device=device, workers=workers)
+        with closing(plain):
+            theirs = (plain.student_step, plain.segmentation_step) if naive else (None, None)
+            rounds = [_rounds(make(), other, device, dtype, steps) for make, other in zip(prepare, theirs, strict=True)]
+    stage1, stage2 = (_figures(found, work, batch) for found, work in zip(rounds, gflop, strict=True))
+    peak = statistics.median(one.peak for found in rounds for one in found)
     return TrainFigures(
         machine=describe(device),
         size=size,
@@ -149,31 +130,54 @@ def train(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """Seconds of blocks of whole steps, seconds of blocks of forward and backward passes, GFLOP of one step."""
-
-    whole: list[float]
-    arithmetic: list[float]
-    gflop: float
-
-    def figures(self, batch: int, block: int, peak: float, naive: list[float]) -> StageFigures:
-        rates = sorted(batch * block / time for time in self.whole)
-        rate, arithmetic = statistics.median(rates), statistics.median(self.arithmetic)
-        slow = batch / statistics.median(naive) if naive else None
-        return StageFigures(
-            images_per_s=round(rate, 2),
-            spread=(round(rates[0], 2), round(rates[-1], 2)),
-            naive_images_per_s=None if slow is None else round(slow, 2),
-            ratio=None if slow is None else round(rate / slow, 2),
-            gflop_per_image=round(self.gflop / batch, 2),
-            fraction_of_peak=round(rate * self.gflop / batch / peak, 3),
-            outside_arithmetic=round(max(0.0, 1 - arithmetic / statistics.median(self.whole)), 3),
-        )
+def _stages(folder: Path, device: torch.device, size: int, batch: int, width: int) -> list[Callable[[], loop.Training]]:
+    """Both stages on the pictures of the folder, each made anew at every call, at the paper's length."""
+    images, textures = (
+        load_all(sorted((folder / name).iterdir()), ImageSettings(size=size)).to(device)
+        for name in ("normal", "textures")
+    )
+    settings = SynthesisSettings(quarter_turns=True, max_degrees=5)
+    synthesis = Synthesis(images, textures, settings, seeded(0, "bench"))
+    teacher, frozen = Teacher(), Student()
+    first = StudentSettings(batch=batch, steps=1000)
+    second = SegmentationSettings(batch=batch, width=width, steps=4000)
+    return [
+        lambda: student.prepared(teacher, synthesis, first, seed=0)[1],
+        lambda: segmentation.prepared(teacher, frozen, synthesis, second, seed=0)[1],
+    ]
 
 
-def _ours(training: loop.Training, device: torch.device, steps: int, block: int) -> _Measured:
-    size = training.batch
+def _paper(prepare: list[Callable[[], loop.Training]], start: float) -> float:
+    for make in prepare:
+        loop.run(make())
+    return round(time.perf_counter() - start, 1)
+
+
+def _counted(training: loop.Training) -> float:
+    """GFLOP of one step."""
+    with FlopCounterMode(display=False) as counter:
+        training.step(training.synthesis.batch(training.batch))
+    return float(counter.get_total_flops()) / 1e9
+
+
+class _Round(NamedTuple):
+    """GFLOP/s of a matrix product, and right after it the seconds of a step: whole, its passes alone, the naive one."""
+
+    peak: float
+    whole: float
+    arithmetic: float
+    naive: float | None
+
+
+def _rounds(
+    training: loop.Training,
+    naive: Callable[[], object] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    count: int,
+) -> list[_Round]:
+    """Side by side, as machines that others use too are faster at one time than at another."""
+    size, block = training.batch, 20 if device.type == "cuda" else 1  # a GPU is not waited for after each step
     batch = training.synthesis.batch(size)
 
     def arithmetic() -> None:
@@ -185,12 +189,26 @@ def _ours(training: loop.Training, device: torch.device, steps: int, block: int)
         for _ in range(block):
             training.step(training.synthesis.batch(size))
 
-    with FlopCounterMode(display=False) as counter:
-        training.step(batch)
-    found = _Measured(
-        whole=seconds(whole, device, repeats=steps),
-        arithmetic=seconds(arithmetic, device, repeats=steps),
-        gflop=counter.get_total_flops() / 1e9,
+    def once() -> _Round:
+        return _Round(
+            peak=peak_gflops(device, dtype),
+            whole=timed(whole, device) / block,
+            arithmetic=timed(arithmetic, device) / block,
+            naive=None if naive is None else timed(naive, device),
+        )
+
+    return [once() for _ in range(count + 1)][1:]
+
+
+def _figures(rounds: list[_Round], gflop: float, batch: int) -> StageFigures:
+    rates = sorted(batch / found.whole for found in rounds)
+    naive = [batch / found.naive for found in rounds if found.naive is not None]
+    return StageFigures(
+        images_per_s=round(statistics.median(rates), 2),
+        spread=(round(rates[0], 2), round(rates[-1], 2)),
+        naive_images_per_s=round(statistics.median(naive), 2) if naive else None,
+        ratio=round(statistics.median(rates) / statistics.median(naive), 2) if naive else None,
+        gflop_per_image=round(gflop / batch, 2),
+        fraction_of_peak=round(statistics.median(gflop / found.whole / found.peak for found in rounds), 3),
+        outside_arithmetic=round(max(0.0, statistics.median(1 - one.arithmetic / one.whole for one in rounds)), 3),
     )
-    gc.collect()
-    return found

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 
 LEAST_CHANNELS = 128  # with fewer inputs oneDNN is as fast or faster
@@ -21,12 +20,26 @@ class WeightGradients(TorchFunctionMode):
     """Inside this context convolutions take their weight gradients from matrix products, where that pays."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # torch's
-        if func is F.conv2d and not kwargs and len(args) == 7:  # as nn.Conv2d calls it
-            x, weight, bias, stride, padding, dilation, groups = args
+        if func is F.conv2d:
+            x, weight, bias, shape, groups = _arguments(*args, **(kwargs or {}))
             learns = torch.is_grad_enabled() and weight.requires_grad
             if learns and bias is None and groups == 1 and weight.shape[1] >= LEAST_CHANNELS:
-                return _Convolution.apply(x, weight, stride, padding, dilation)
+                return _Convolution.apply(x, weight, *shape)
         return func(*args, **(kwargs or {}))
+
+
+def _arguments(
+    input: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> tuple[Tensor, Tensor, Any, list[Pair], int]:
+    """F.conv2d's arguments, by its names; stride, padding and dilation as pairs."""
+    shape = [(value, value) if isinstance(value, int) else tuple(value) for value in (stride, padding, dilation)]
+    return input, weight, bias, shape, groups
 
 
 class _Convolution(torch.autograd.Function):
@@ -42,7 +55,12 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
-        of_x = conv2d_input(x.shape, weight, gradient, *ctx.shape) if ctx.needs_input_grad[0] else None
+        of_x = None
+        if ctx.needs_input_grad[
+            0
+        ]:  # torch.nn.grad.conv2d_input does not look at the layout of x, which costs half the rate
+            shape = (None, *ctx.shape, False, (0, 0), 1, (True, False, False))
+            of_x = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[0]
         return of_x, _of_weight(x, gradient, weight.shape, *ctx.shape), None, None, None
 
 
@@ -60,5 +78,5 @@ def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, pad
                 top, left = i * dilation[0], j * dilation[1]
                 down, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
                 seen = padded[:, top : down : stride[0], left : right : stride[1]].reshape(-1, inputs)
-                found[:, i, j].addmm_(flat, seen)
+                torch.addmm(found[:, i, j], flat, seen, out=found[:, i, j])
     return found.permute(0, 3, 1, 2)

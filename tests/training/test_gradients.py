@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.profiler import profile
 
+from destseg.model.segmentation import Segmentation
 from destseg.training.gradients import LEAST_CHANNELS, WeightGradients
 
 
@@ -30,6 +32,24 @@ def test_a_weight_alone_gets_its_gradient() -> None:
     with WeightGradients():
         conv(torch.randn(1, LEAST_CHANNELS, 5, 5)).sum().backward()
     assert conv.weight.grad is not None
+
+
+def test_a_convolution_that_is_called_by_names_is_one_too() -> None:
+    x, weight = torch.randn(1, LEAST_CHANNELS, 5, 5), torch.randn(4, LEAST_CHANNELS, 3, 3, requires_grad=True)
+    with WeightGradients():
+        y = F.conv2d(input=x, weight=weight, padding=1, stride=(2, 1))
+    assert y.grad_fn is not None
+    assert y.grad_fn.name() == "_ConvolutionBackward"
+    assert torch.equal(y, F.conv2d(x, weight, padding=1, stride=(2, 1)))
+
+
+def test_no_large_convolution_of_the_segmentation_net_is_left_out() -> None:
+    net = Segmentation(LEAST_CHANNELS)
+    with WeightGradients(), profile() as found:
+        net(torch.randn(2, 448, 16, 16)).sum().backward()
+    ours = [event.count for event in found.key_averages() if event.key == "_ConvolutionBackward"]
+    wide = [part for part in net.modules() if isinstance(part, nn.Conv2d) and part.bias is None]
+    assert ours == [len(wide) + 1]  # the ASPP's last one is computed in two parts
 
 
 @pytest.mark.parametrize(
