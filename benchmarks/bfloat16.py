@@ -29,9 +29,9 @@ CPU = torch.device("cpu")
 class Bfloat16(TorchFunctionMode):
     """Inside this context, convolutions that would be bfloat16 are computed in float32 on rounded values."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002  # torch's
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.conv2d and (args[0].dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")):
-            rounded = [value.bfloat16().float() if isinstance(value, Tensor) else value for value in args]
+            rounded: list[Any] = [value.bfloat16().float() if isinstance(value, Tensor) else value for value in args]
             with torch.autocast("cpu", enabled=False), WeightGradients():
                 return func(*rounded, **(kwargs or {})).bfloat16()
         return func(*args, **(kwargs or {}))

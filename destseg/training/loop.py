@@ -58,7 +58,7 @@ class Training:
         loss.backward()
         self.optimiser.step()
         self.scheduler.step()
-        return losses.detach()
+        return losses.detach().clone()  # a CUDA graph writes the next step's to the same place
 
     def state(self) -> State:
         """All that changes, but for the synthesis' generator, which may be ahead."""
@@ -90,14 +90,18 @@ def run(training: Training, checkpoint: Checkpoint | None = None) -> list[Row]:
             pending.clear()
         if save and checkpoint is not None:
             checkpoint.save({**training.state(), "generator": generator, "rows": rows})
-        if (now - said >= SAY_EVERY or last) and parallel.first():
+        if now - said >= SAY_EVERY or last:
             said = now
-            losses = ", ".join(
-                f"{column} {value:.4f}" for column, value in zip(training.columns, rows[-1][1], strict=True)
-            )
             left = (now - start) / (number - before) * (steps - number)
-            log.info("%s: step %d of %d, %s, %.0f s left", name, number, steps, losses, left)
+            if parallel.first():
+                _say(training, rows[-1], left)
     return rows
+
+
+def _say(training: Training, row: Row, left: float) -> None:
+    number, values = row
+    losses = ", ".join(f"{column} {value:.4f}" for column, value in zip(training.columns, values, strict=True))
+    log.info("%s: step %d of %d, %s, %.0f s left", training.name, number, training.steps, losses, left)
 
 
 def _read(pending: list[Tensor], first: int, name: str) -> list[Row]:
