@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
 import sys
@@ -44,11 +45,11 @@ def main() -> None:
     )
     options = vars(parser.parse_args())
     bench, as_json, on = (options.pop(name) for name in ("bench", "json", "device"))
+    if unknown := options.keys() - inspect.signature(BENCHES[bench]).parameters.keys():
+        parser.error(f"{bench} has no option --{min(unknown)}")
     try:
         result = BENCHES[bench](**options) if bench == "metrics" else BENCHES[bench](device(on), **options)
-    except TypeError as error:
-        parser.error(f"{bench} {str(error).partition('got an ')[2]}")
-    except Error as error:
+    except (Error, ValueError) as error:  # the latter from settings
         sys.exit(f"destseg.bench: {error}")
     print(json.dumps(dataclasses.asdict(result), sort_keys=True) if as_json else result)
 

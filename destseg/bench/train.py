@@ -41,7 +41,8 @@ class StageFigures:
     fraction_of_peak: float
     """Of the matrix product's rate right before, over the whole step, with all that is no arithmetic."""
     outside_arithmetic: float
-    """Share of the step that is neither forward nor backward pass: making the batch, the optimiser, Python."""
+    """Share of the step that is neither forward nor backward pass: making the batch, the optimiser. Where a GPU waits
+    for Python between the operations of a pass, that counts as the pass."""
 
 
 @dataclass(frozen=True, kw_only=True)

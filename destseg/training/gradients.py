@@ -1,7 +1,7 @@
-"""Weight gradients of convolutions by matrix products, on processors where those are faster than oneDNN's kernel.
+"""Weight gradients of float32 convolutions by matrix products, for training on a processor.
 
-In float32 and channels last, oneDNN computes them at 30 to 60 % of the rate of a matrix product on AVX2
-(docs/performance.md); the sums are the same in another order.
+In channels last oneDNN computes them at 30 to 70 % of a matrix product's rate (docs/performance.md; measured on AVX2
+alone); the sums are the same in another order.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 
 class WeightGradients(TorchFunctionMode):
-    """Inside this context convolutions take their weight gradients from matrix products, where that pays."""
+    """Inside this context convolutions of many channels take their weight gradients from matrix products."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # torch's
         if func is F.conv2d:
@@ -55,12 +55,10 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
-        of_x = None
-        if ctx.needs_input_grad[
-            0
-        ]:  # torch.nn.grad.conv2d_input does not look at the layout of x, which costs half the rate
-            shape = (None, *ctx.shape, False, (0, 0), 1, (True, False, False))
-            of_x = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[0]
+        # Not torch.nn.grad.conv2d_input: it does not know the layout of x, and runs at half the rate.
+        shape = (None, *ctx.shape, False, (0, 0), 1, (True, False, False))
+        wanted = ctx.needs_input_grad[0]
+        of_x = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[0] if wanted else None
         return of_x, _of_weight(x, gradient, weight.shape, *ctx.shape), None, None, None
 
 

@@ -77,7 +77,12 @@ def run(training: Training, checkpoint: Checkpoint | None = None) -> list[Row]:
     if checkpoint and (state := checkpoint.load(training.synthesis.device)):
         training.load(state)
         rows = [(number, losses) for number, losses in state["rows"]]
+        del state  # a second copy of the weights
         log.info("%s: going on after step %d, from %s", training.name, len(rows), checkpoint.path)
+    if parallel.agreed(len(rows)) != len(rows):
+        raise Error(
+            f"{training.name}: not every process can read {checkpoint and checkpoint.path}; share it, or delete it"
+        )
     name, steps, before = training.name, training.steps, len(rows)
     pending: list[Tensor] = []
     start = said = time.monotonic()

@@ -16,10 +16,11 @@ from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import TEACHER, build_dir
 from destseg.dataset.store import mapped, stored
 from destseg.files import sha256
-from destseg.model.device import device, tune
+from destseg.model.device import device, dtype_of, tune
 from destseg.model.teacher import Teacher, load_teacher
-from destseg.settings import read_section, read_seed
+from destseg.settings import read_environment, read_section, read_seed
 from destseg.training import parallel
+from destseg.training.accelerate import CompileSettings
 from destseg.training.checkpoint import Checkpoint, checkpoint
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
@@ -61,6 +62,11 @@ def started(category: str, stage: str, own: Any, *before: Path, deterministic: b
             images, filling, settings, seeded(seed, f"{category}/{stage}"), device=on, share=parallel.share()
         )
         inputs = {
+            "device": on.type,
+            "dtype": str(dtype_of(own.precision, on)),
+            "compile": read_environment(CompileSettings).compile,
+            "processes": parallel.share()[1],
+            "deterministic": deterministic,
             "settings": said["settings"],
             "images": accepted.training,
             "textures": hashlib.sha256(filling.cpu().numpy().data).hexdigest(),

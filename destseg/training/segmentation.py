@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from destseg import Error
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
 from destseg.model.blocks import kaiming_init
 from destseg.model.device import Precision, dtype_of, placed
@@ -71,13 +72,15 @@ def prepared(
 ) -> tuple[Segmentation, loop.Training]:
     """A new segmentation net, and its training on the device of the synthesis."""
     torch.manual_seed(seed)
-    device, _ = synthesis.device, parallel.share(settings.batch)
+    device, processes = synthesis.device, parallel.share(settings.batch)[1]
+    if device.type != "cuda" and settings.batch < 2 * processes:
+        raise Error(f"segmentation.batch is {settings.batch}, expected at least 2 for each of {processes} processes")
     segmentation = Segmentation(settings.width, settings.inputs)
     if settings.head_init == "kaiming":
         kaiming_init(segmentation.head)
     segmentation = placed(segmentation, device).train()
     learning = parallel.distributed_module(segmentation, device)
-    dtype = dtype_of(settings.precision, device)
+    dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
     frozen_teacher, frozen_student = (placed(folded(part), device, dtype) for part in (teacher, student))
     groups = [
         {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
@@ -89,7 +92,7 @@ def prepared(
         with torch.no_grad():  # both frozen: no graph below the segmentation net
             damaged = normalise(batch.damaged).to(dtype)
             inputs = similarities(frozen_teacher(damaged), frozen_student(damaged), settings.inputs)
-        with arithmetic(device, settings.precision):
+        with context:
             logits = learning(inputs).float()
         target = quarter_mask(batch.mask)
         focal, l1 = focal_loss(logits, target), l1_loss(logits, target)

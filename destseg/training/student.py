@@ -56,7 +56,7 @@ def prepared(
     device, processes = synthesis.device, parallel.share(settings.batch)[1]
     student = placed(Student(encoder_decoder=settings.encoder_decoder), device).train()
     learning = parallel.distributed_module(student, device)
-    dtype = dtype_of(settings.precision, device)
+    dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
     frozen = placed(folded(teacher), device, dtype)
     optimiser = torch.optim.SGD(
         student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
@@ -65,7 +65,7 @@ def prepared(
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             target = frozen(normalise(batch.normal).to(dtype))
-        with arithmetic(device, settings.precision):
+        with context:
             output = learning(normalise(batch.damaged if settings.denoising else batch.normal))
         losses = student_loss(target, output)  # [B]
         # Gradients are averaged over the processes, each of which has its share of the batch.

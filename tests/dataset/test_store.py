@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from destseg import Error
 from destseg.dataset import store
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.dataset.procedural import render
@@ -56,5 +57,26 @@ def test_batches_from_a_file_are_those_from_memory(
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_free_memory_is_asked_of_the_system() -> None:
+def test_free_memory_is_asked_of_the_system_within_the_containers_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CGROUP", tmp_path)
     assert 1e8 < store.free_bytes(CPU) < 1e14
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert store.free_bytes(CPU) > 1e8
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert store.free_bytes(CPU) == 4000
+
+
+def test_a_disk_without_room_is_an_error_that_names_it(
+    paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "free_bytes", lambda _: 0)
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "posix_fallocate", full)
+    with pytest.raises(Error, match="of decoded images"):
+        store.stored(paths, ImageSettings(size=64), CPU, tmp_path)

@@ -111,6 +111,13 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
     assert "batch is 3, expected a multiple of the 2 processes that torchrun started" in done.stderr
 
 
+def test_a_share_of_one_image_cannot_be_normalised_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "share", lambda _=None: (0, 2))
+    wanted = segmentation.SegmentationSettings(width=8, batch=2)
+    with pytest.raises(Error, match="batch is 2, expected at least 2 for each of 2 processes"):
+        segmentation.prepared(Teacher(), Student(), synthesis(), wanted, seed=0)
+
+
 def test_alone_nothing_is_wrapped() -> None:
     module = nn.Linear(1, 1)
     assert parallel.distributed_module(module, CPU) is module
