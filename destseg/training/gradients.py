@@ -55,7 +55,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
-        # Not torch.nn.grad.conv2d_input: it does not know the layout of x, and runs at half the rate.
+        # Not torch.nn.grad.conv2d_input, which hands over no x and so not its layout.
         shape = (None, *ctx.shape, False, (0, 0), 1, (True, False, False))
         wanted = ctx.needs_input_grad[0]
         of_x = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[0] if wanted else None
