@@ -152,7 +152,7 @@ def test_from_results_to_a_champion_that_scores_elsewhere(repository: Path, tmp_
     for row in answer["found"]:  # base64, bytes, path
         assert row["score"] == pytest.approx(expected.score, abs=1e-6)
         assert row["anomalous"] is True
-    assert set(answer["rooms"]) <= {"dataset", "inference", "model", "files", "settings"}
+    assert set(answer["rooms"]) <= {"ahead", "dataset", "inference", "model", "files", "settings"}
     (served,) = answer["served"]["predictions"]
     assert served["score"] == pytest.approx(expected.score, abs=1e-6)
     heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(served["heatmap"]))))
