@@ -1,26 +1,29 @@
 """Which files of destseg a verb of the command line runs: its imports, followed through all modules."""
 
 import ast
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
 
-def reached(verb: str) -> set[str]:
-    """Paths below the root: the modules that the function `verb` of cli.py imports, what they import, and so on.
+def reached(verb: Callable[..., Any]) -> set[str]:
+    """Paths below the root: the modules that this function of destseg/cli imports, what they import, and so on.
 
     A package's __init__.py counts where it imports something; a data file where a module beside it names it.
+    The command line itself, which prints, does not.
     """
-    cli = ast.parse((ROOT / "destseg/cli.py").read_text(encoding="utf-8"))
-    function = next(node for node in cli.body if isinstance(node, ast.FunctionDef) and node.name == verb)
+    cli = ast.parse(Path(inspect.getfile(verb)).read_text(encoding="utf-8"))
+    function = next(node for node in cli.body if isinstance(node, ast.FunctionDef) and node.name == verb.__name__)
     used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     waiting = {module for module, _ in _imports(function)}
     waiting |= {module for module, name in _imports(ast.Module(body=_plain(cli), type_ignores=[])) if name in used}
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path not in found and path.parent != ROOT / "destseg/cli":
             found.add(path)
             waiting |= {module for module, _ in _imports(ast.parse(path.read_text(encoding="utf-8")))}
     code = {path for path in found if path.name != "__init__.py" or any(_imports(ast.parse(path.read_text())))}

@@ -1,6 +1,8 @@
 """Each stage of dvc.yaml depends on the code that it runs, all of it and nothing else."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,16 +15,16 @@ from .imports import ROOT, reached
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
-def verbs(group: typer.Typer, prefix: str = "") -> dict[str, str]:
-    """From `dataset check` to dataset_check: each command, and the function of cli.py behind it."""
-    found = {}
+def verbs(group: typer.Typer, prefix: str = "") -> dict[str, Callable[..., Any]]:
+    """From `dataset check` to dataset_check: each command, and the function behind it."""
+    found: dict[str, Callable[..., Any]] = {}
     for command in group.registered_commands:
         assert command.callback is not None
         name = command.callback.__name__
-        found[prefix + (command.name or name.replace("_", "-"))] = name
+        found[prefix + (command.name or name.replace("_", "-"))] = command.callback
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
-        found |= verbs(inner.typer_instance, f"{prefix}{inner.name} ")
+        found |= verbs(inner.typer_instance, f"{prefix}{inner.name} " if inner.name else prefix)
     return found
 
 
@@ -30,7 +32,7 @@ def definition(stage: str) -> dict[str, list[str]]:
     return STAGES[stage].get("do", STAGES[stage])
 
 
-def verb_of(stage: str) -> str:
+def verb_of(stage: str) -> Callable[..., Any]:
     command = str(definition(stage)["cmd"]).removeprefix("python -m destseg ")
     return next(function for verb, function in verbs(app).items() if f"{command} ".startswith(f"{verb} "))
 

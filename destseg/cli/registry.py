@@ -1,0 +1,65 @@
+"""The verbs of the registry: register, promote, rollback, history."""
+
+import dataclasses
+import datetime
+from typing import Annotated
+
+import typer
+
+from destseg.cli.options import AsJson, Category, print_json, show_result
+
+app = typer.Typer()
+Why = Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)]
+Who = Annotated[str | None, typer.Option(help="Who decides; the signed-in user unless given.", show_default=False)]
+
+
+@app.command()
+def register(
+    category: Category,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether this was trained and registered.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Log the run and register the packaged model as challenger, once for the same data, settings and code."""
+    from destseg.registry.register import look_up, register
+
+    show_result(look_up(category) if check else register(category), as_json)
+
+
+@app.command()
+def promote(
+    category: Category,
+    why: Why,
+    who: Who = None,
+    version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
+    override: Annotated[bool, typer.Option(help="Promote although a gate has failed; it is recorded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a candidate the champion, which the line loads."""
+    from destseg.registry.promotion import promote
+
+    show_result(promote(category, why=why, who=who, version=version, override=override), as_json)
+
+
+@app.command()
+def rollback(category: Category, why: Why, who: Who = None, as_json: AsJson = False) -> None:
+    """Make the champion before this one champion again, as a new version."""
+    from destseg.registry.promotion import rollback
+
+    show_result(rollback(category, why=why, who=who), as_json)
+
+
+@app.command()
+def history(
+    category: Category,
+    at: Annotated[datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Champion of that day.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which model was champion when, who promoted it, and why."""
+    from destseg.registry.history import history
+
+    entries = history(category, at=at.date() if at else None)
+    if as_json:
+        print_json([dataclasses.asdict(entry) for entry in entries])
+    else:
+        for entry in entries:
+            print(entry)

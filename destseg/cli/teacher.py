@@ -1,0 +1,32 @@
+"""`destseg teacher <verb>`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from destseg.settings import read_section
+
+app = typer.Typer(help="The frozen network that the student learns from.", no_args_is_help=True)
+
+
+@app.command("fetch")
+def teacher_fetch() -> None:
+    """Write the teacher that params.yaml names to build/teacher.safetensors (stage `teacher`)."""
+    from destseg.model.sources import TeacherSettings, fetch
+
+    fetch(read_section("teacher", TeacherSettings))
+
+
+@app.command("pretrain")
+def teacher_pretrain(
+    out: Annotated[Path, typer.Option(help="Where to write the weights.")] = Path("formula.safetensors"),
+    seed: Annotated[int, typer.Option(help="Of the textures, the initial weights and the order.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default=False)] = None,
+) -> None:
+    """Train the formula teacher on procedural textures."""
+    from destseg.model.device import device
+    from destseg.training.pretrain import PretrainSettings, pretrain
+
+    settings = PretrainSettings() if steps is None else PretrainSettings(steps=steps)
+    pretrain(out, settings=settings, seed=seed, device=device())
