@@ -1,17 +1,14 @@
 """`python -m destseg` and the `destseg` command: a user's mistake is one sentence on stderr and exit code 2."""
 
-import os
 import sys
 
 from destseg import Error
-
-# Read by torch at its first allocation: large tensors get huge pages, where the kernel gives them for the asking. Most
-# of the time that it took to clear their many small pages is saved (docs/performance.md).
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+from destseg.allocator import tune_allocator
 
 
 def main() -> None:
     """Runs the command line."""
+    tune_allocator()
     from destseg.cli import app
 
     try:

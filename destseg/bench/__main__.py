@@ -4,14 +4,12 @@ import argparse
 import dataclasses
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as destseg/__main__.py does
-
 from destseg import Error
+from destseg.allocator import tune_allocator
 from destseg.bench.infer import infer
 from destseg.bench.metrics import metrics
 from destseg.bench.train import train
@@ -22,6 +20,7 @@ BENCHES: dict[str, Callable[..., Any]] = {"train": train, "infer": infer, "metri
 
 def main() -> None:
     """Runs one of the benches; an option that is not given keeps the bench's own default."""
+    tune_allocator()
     parser = argparse.ArgumentParser(prog="python -m destseg.bench", description=__doc__)
     parser.add_argument("bench", choices=BENCHES)
     parser.add_argument("--device", help="cpu, cuda, cuda:1; the first GPU unless given (train, infer)")

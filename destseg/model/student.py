@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         self.layer4 = layer(256, 512, stride=2) if deep else nn.Identity()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        x = F.relu(F.max_pool2d(self.bn1(self.conv1(x)), 3, stride=2, padding=1))  # in this order a quarter of the ReLU
         level1 = self.layer1(x)
         level2 = self.layer2(level1)
         level3 = self.layer3(level2)

@@ -32,7 +32,7 @@ class Teacher(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # x: [B, 3, H, W], normalised with MEAN and STD
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        x = F.relu(F.max_pool2d(self.bn1(self.conv1(x)), 3, stride=2, padding=1))  # in this order a quarter of the ReLU
         level1 = self.layer1(x)  # [B, 64, H/4, W/4]
         level2 = self.layer2(level1)  # [B, 128, H/8, W/8]
         level3 = self.layer3(level2)  # [B, 256, H/16, W/16]
