@@ -39,6 +39,11 @@ def check_category(name: str) -> str:
     return name
 
 
+def is_kind(name: str) -> bool:
+    """Whether `name` can be the folder of a defect type that comes from outside."""
+    return bool(_NAME.fullmatch(name))
+
+
 def dataset_dir(category: str, root: Path = Path()) -> Path:
     """data/mvtec/<category>: images and masks only, tracked by DVC."""
     return root / DATASETS / check_category(category)

@@ -1,17 +1,22 @@
 """What waits in inbox/<category>/, and which of it is a usable photograph. Nothing here changes the inbox."""
 
 import hashlib
+import io
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
-from destseg.dataset.images import FORMATS, ImageError, decode
+from destseg.dataset.images import BROKEN, FORMATS, ImageError, decode
+from destseg.dataset.layout import GOOD
+from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.files import replacing
+from destseg.ingest.arrivals import Arrival, prefix
 from destseg.storage import s3
 from destseg.validation.settings import ValidationSettings
 
@@ -30,10 +35,12 @@ _FORMAT = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".webp"
 _CLIPPED = 0.995  # share of pixels at one end of the scale from which a photograph shows nothing
 DEFAULT_LIMITS = ValidationSettings()
 _WORKERS = 4  # each may hold one photograph of 64 million pixels
+MAX_SIDECAR = 65_536  # bytes
+_SIDECAR = 'some of {"line": "...", "camera": "...", "time": "..."}'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photograph:
+class Part:
     """An object of the inbox that has been read: `reason` says why it cannot be used, `file` holds what can."""
 
     key: str
@@ -47,61 +54,102 @@ class Photograph:
     reason: str | None = None
 
 
-def prefix(category: str) -> str:
-    """Where photographs of the category arrive in the bucket."""
-    return f"inbox/{category}/"
+@dataclass(frozen=True, kw_only=True)
+class Photograph(Part):
+    """A photograph with what belongs to it, judged as one: its `reason` is theirs too."""
+
+    kind: str = GOOD
+    mask: Part | None = None
+    sidecar: Part | None = None
+    about: dict[str, str] = field(default_factory=dict)
+    """What the sidecar says: line, camera, time."""
+
+    @property
+    def name(self) -> str:
+        """In the dataset's folder, by its content."""
+        return f"{'train' if self.kind == GOOD else 'test'}/{self.kind}/{self.sha256[:16]}{self.suffix}"
+
+    def files(self) -> dict[str, Part]:
+        """What the dataset gets, by name."""
+        mask = {f"ground_truth/{self.kind}/{self.sha256[:16]}{MASK_SUFFIX}": self.mask} if self.mask else {}
+        return {self.name: self, **mask}
+
+    @property
+    def parts(self) -> list[Part]:
+        """All its objects, the photograph last: while it is there, a repetition finds it and what became of it."""
+        return [part for part in (self.mask, self.sidecar) if part] + [self]
 
 
 def waiting(bucket: str, category: str) -> list[s3.Object]:
-    """The objects of the inbox, the oldest first; folder markers are none."""
-    found = (item for item in s3.list_objects(bucket, prefix(category)) if not item.key.endswith("/"))
-    return sorted(found, key=lambda item: (item.modified, item.key))
+    """The objects of the inbox; folder markers are none."""
+    return [item for item in s3.list_objects(bucket, prefix(category)) if not item.key.endswith("/")]
 
 
 def read(
     bucket: str,
-    objects: Sequence[s3.Object],
+    arrivals: Sequence[Arrival],
     *,
     folder: Path,
     max_bytes: int,
     bit_depth: int,
     limits: ValidationSettings,
 ) -> Iterator[Photograph]:
-    """Each object judged, in their order, its bytes kept in `folder`; an object that has gone meanwhile is left out."""
+    """Each arrival judged, in their order, its bytes kept in `folder`; one that has gone meanwhile is left out."""
 
-    def judge(item: s3.Object) -> Photograph | None:
-        return _judge(bucket, item, folder, max_bytes, bit_depth, limits)
+    def judge(arrival: Arrival) -> Photograph | None:
+        try:
+            return _judge(bucket, arrival, folder, max_bytes, bit_depth, limits)
+        except s3.MissingObject:
+            return None
 
     told = time.monotonic()
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for done, photograph in enumerate(pool.map(judge, objects), start=1):
-            if time.monotonic() - told > 5 or done == len(objects):
+        for done, photograph in enumerate(pool.map(judge, arrivals), start=1):
+            if time.monotonic() - told > 5 or done == len(arrivals):
                 told = time.monotonic()
-                logger.info("%d of %d photographs read from the inbox", done, len(objects))
+                logger.info("%d of %d photographs read from the inbox", done, len(arrivals))
             if photograph is not None:
                 yield photograph
 
 
 def _judge(
-    bucket: str, item: s3.Object, folder: Path, max_bytes: int, bit_depth: int, limits: ValidationSettings
-) -> Photograph | None:
+    bucket: str, arrival: Arrival, folder: Path, max_bytes: int, bit_depth: int, limits: ValidationSettings
+) -> Photograph:
+    image, content = _read(bucket, arrival.photograph, max_bytes)
+    mask, mask_content = _read(bucket, arrival.mask, max_bytes) if arrival.mask else (None, b"")
+    sidecar, sidecar_content = _read(bucket, arrival.sidecar, MAX_SIDECAR) if arrival.sidecar else (None, b"")
+    about: dict[str, str] = {}
+    if sidecar:
+        about, wrong = read_sidecar(sidecar_content)
+        sidecar = replace(sidecar, reason=sidecar.reason or wrong)
+    reason = arrival.reason or image.reason or unusable(content, image.suffix, bit_depth, limits)
+    if mask and not reason:
+        reason = mask.reason or unusable_mask(mask_content, decode(content, bit_depth=bit_depth).size, limits)
+    if not reason:
+        image = replace(image, file=_kept(folder, image, content))
+        mask = mask and replace(mask, file=_kept(folder, mask, mask_content))
+    fields = vars(image) | {"reason": reason}
+    return Photograph(**fields, kind=arrival.kind, mask=mask, sidecar=sidecar, about=about)
+
+
+def _kept(folder: Path, part: Part, content: bytes) -> Path:
+    file = folder / f"{part.sha256}{part.suffix}"
+    with replacing(file) as fresh:  # the same bytes may be read twice at once
+        fresh.write_bytes(content)
+    return file
+
+
+def _read(bucket: str, item: s3.Object, max_bytes: int) -> tuple[Part, bytes]:
+    """The object and its content, which is empty when it is too large."""
     modified = item.modified.isoformat()
     try:
         content, etag = s3.download(bucket, item.key, max_bytes)
-    except s3.MissingObject:
-        return None
     except s3.ObjectTooLarge:
         too_large = f"the file has {item.size:,} bytes, expected at most {max_bytes:,} (ingest.max_bytes)"
-        return Photograph(key=item.key, modified=modified, etag=item.etag, size=item.size, reason=too_large)
+        return Part(key=item.key, modified=modified, etag=item.etag, size=item.size, reason=too_large), b""
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = next((suffix for start, suffix in _SIGNATURES if content.startswith(start)), "")
-    reason = unusable(content, suffix, bit_depth, limits)
-    file = None
-    if reason is None:
-        file = folder / f"{sha256}{suffix}"
-        with replacing(file) as fresh:  # the same photograph may be read twice at once
-            fresh.write_bytes(content)
-    return Photograph(
+    part = Part(
         key=item.key,
         modified=modified,
         etag=etag,
@@ -109,9 +157,41 @@ def _judge(
         sha256=sha256,
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),  # what DVC knows a file by
         suffix=suffix,
-        file=file,
-        reason=reason,
     )
+    return part, content
+
+
+def read_sidecar(content: bytes) -> tuple[dict[str, str], str | None]:
+    """(line, camera and time, as far as it says them; what is wrong with it)."""
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        return {}, f"the sidecar is no JSON object of at most {MAX_SIDECAR:,} bytes; expected {_SIDECAR}"
+    found = {name: said[name] for name in ("line", "camera", "time") if name in said}
+    if wrong := [name for name, value in found.items() if not isinstance(value, str) or len(value) > 200]:
+        return {}, f"the sidecar's {wrong[0]} is no text of at most 200 characters; expected {_SIDECAR}"
+    return found, None
+
+
+def unusable_mask(content: bytes, size: tuple[int, int], limits: ValidationSettings) -> str | None:
+    """Why these bytes cannot be the mask of a photograph of `size` pixels (after its EXIF orientation), or None."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as mask:
+            if mask.size != size:
+                return f"its mask has {mask.width}x{mask.height} pixels, the photograph {size[0]}x{size[1]}"
+            counts = mask.convert("L").histogram()
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        return f"its mask cannot be decoded ({error}); expected a PNG of 0 (good) and 255 (defect)"
+    if any(counts[1:255]):
+        return "its mask has grey values between 0 and 255, expected 0 (good) and 255 (defect) only"
+    if not counts[255]:
+        return "its mask marks nothing; expected 255 on the defect"
+    share = counts[255] / (size[0] * size[1])
+    if share > limits.max_defect_share:
+        return f"its mask marks {share:.0%} of the photograph; is it inverted? (validation.max_defect_share)"
+    return None
 
 
 def unusable(

@@ -1,13 +1,14 @@
-"""data/mvtec/<category>.provenance.jsonl: where each photograph from the inbox came from, in git beside its version."""
+"""data/mvtec/<category>.provenance.jsonl: where each photograph came from, in git beside its dataset version."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from destseg import Error
 from destseg.dataset.layout import DATASETS
 from destseg.files import write_text
+from destseg.ingest.inbox import Photograph
 
 Record = dict[str, Any]
 
@@ -18,7 +19,11 @@ def path(category: str) -> Path:
 
 
 def read(root: Path, category: str) -> list[Record]:
-    """One record per photograph: sha256, name, keys, etag, modified, size; none before the first batch."""
+    """One record per photograph, none before the first batch.
+
+    sha256, name in the dataset, keys (all that it came under), etag and modified (of the first), size in bytes, version
+    (the dataset version in which it first was); line, camera, time where a sidecar named them; mask_key of a defect.
+    """
     file = root / path(category)
     try:
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -32,3 +37,25 @@ def write(root: Path, category: str, records: Iterable[Record]) -> None:
     """Replace the file: sorted by hash, so that the order in which batches came does not show."""
     lines = [json.dumps(record) + "\n" for record in sorted(records, key=lambda record: str(record["sha256"]))]
     write_text(root / path(category), "".join(lines))
+
+
+def with_new(records: Iterable[Record], accepted: Mapping[str, Photograph], version: str) -> list[Record]:
+    """The records and those of the accepted photographs, which are new in `version`."""
+    return [*records, *(_record(photograph) | {"version": version} for photograph in accepted.values())]
+
+
+def with_keys(records: Iterable[Record], again: Iterable[Photograph]) -> list[Record]:
+    """The records, those of photographs that came again with the keys under which they did."""
+    known = {record["sha256"]: record for record in records}
+    for photograph in again:
+        keys = known.get(photograph.sha256, {}).get("keys", [])
+        if photograph.sha256 in known and photograph.key not in keys:
+            known[photograph.sha256] = known[photograph.sha256] | {"keys": sorted([*keys, photograph.key])}
+    return list(known.values())
+
+
+def _record(photograph: Photograph) -> Record:
+    about = {"etag": photograph.etag, "modified": photograph.modified, "size": photograph.size, **photograph.about}
+    if photograph.mask:
+        about["mask_key"] = photograph.mask.key
+    return {"sha256": photograph.sha256, "name": photograph.name, "keys": [photograph.key], **about}

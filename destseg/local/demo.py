@@ -15,6 +15,7 @@ from destseg.dataset.layout import GOOD, build_dir, dataset_dir, samples
 from destseg.files import remove, replacing, write_text
 from destseg.ingest import inbox, provenance
 from destseg.ingest.add import add
+from destseg.ingest.arrivals import prefix
 from destseg.local.crew import Crew
 from destseg.local.demo_settings import DemoSettings, write_settings
 from destseg.local.environment import BUCKET, applied
@@ -122,7 +123,7 @@ class Demo:
             self.progress.doing(f"{category}: taking a batch of new photographs")
             photographs = render_batch(batch, category, count=self.settings.batch, size=self.settings.size)
             for path in photographs:
-                s3.upload(BUCKET, f"{inbox.prefix(category)}{path.name}", path.read_bytes())
+                s3.upload(BUCKET, f"{prefix(category)}{path.name}", path.read_bytes())
             self.progress.say(f"{category}: {len(photographs)} photographs are in the inbox")
 
     def ingest(self) -> None:

@@ -70,6 +70,9 @@ class Line:
         """What origin has."""
         return versions.dataset_version(self.clone(), "washer")
 
+    def origin_head(self) -> str:
+        return versions.git(self.origin.path, "rev-parse", "main").strip()
+
     def version_with(self, files: dict[str, str], photographs: list[bytes]) -> str:
         """The hash that DVC gives the dataset of `files` (name: MD5) and these PNG photographs."""
         new = {f"train/good/{hashlib.sha256(one).hexdigest()[:16]}.png": hashlib.md5(one) for one in photographs}
@@ -167,6 +170,77 @@ def test_a_batch_becomes_the_next_version(line: Line) -> None:
     assert read["key"] == "inbox/washer/black.png"
     assert "black" in read["reason"]
     assert s3.download(line.bucket, f"quarantine/washer/{about.removesuffix('.json')}", 10_000)[0] == black()
+
+
+def mask(marked: int = 9, size: int = 64) -> bytes:
+    """255 on a square of `marked` pixels a side."""
+    values = np.zeros((size, size), np.uint8)
+    values[:marked, :marked] = 255
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_defects_come_with_masks_and_sidecars_say_where_a_photograph_was_taken(line: Line) -> None:
+    cracked, alone, good = photograph(), photograph(), photograph()
+    line.send({"defects/crack/7.png": cracked, "defects/crack/7_mask.png": mask(), "defects/crack/8.png": alone})
+    line.send({"defects/crack/9.png": photograph(), "defects/crack/9_mask.png": mask(size=32)})
+    line.send({"a.png": good, "a.json": b'{"line": "L2", "camera": "C7", "time": "2026-11-26T08:00"}'})
+    line.send({"b.png": photograph(), "b.json": b"[1, 2]", "defects/c.png": photograph(), "odd_mask.png": mask()})
+    root, quarantined = line.clone(), line.keys("quarantine/")
+    result = line.ingest(root)
+
+    assert (result.accepted, result.rejected, result.duplicates, result.waiting) == (3, 3, 0, 1)
+    assert line.keys("inbox/washer/") == ["defects/crack/8.png"]  # waits for its mask
+    assert "32x32 pixels, the photograph 64x64" in result.reasons["inbox/washer/defects/crack/9.png"]
+    moved = [key for key in line.keys("quarantine/") if key not in quarantined and not key.endswith(".json.json")]
+    names = ["b-", "odd_mask-", "defects/c-", "defects/crack/9-", "defects/crack/9_mask-"]
+    assert all(any(name in key for key in moved) for name in names)
+    assert len([key for key in moved if not key.endswith(".json")]) == 4  # and the sidecar that is no JSON object
+
+    listed = versions.listing(root, "washer")
+    name = hashlib.sha256(cracked).hexdigest()[:16]
+    assert listed[f"test/crack/{name}.png"] == hashlib.md5(cracked).hexdigest()
+    assert listed[f"ground_truth/crack/{name}_mask.png"] == hashlib.md5(mask()).hexdigest()
+    records = {record["sha256"]: record for record in provenance.read(root, "washer")}
+    record = records[hashlib.sha256(good).hexdigest()]
+    assert [record[name] for name in ("line", "camera", "time", "version")] == [
+        "L2",
+        "C7",
+        "2026-11-26T08:00",
+        result.dataset_version,
+    ]
+    assert records[hashlib.sha256(cracked).hexdigest()]["mask_key"] == "inbox/washer/defects/crack/7_mask.png"
+
+    assert line.ingest(mask_wait_hours=0.0).reasons == {
+        "inbox/washer/defects/crack/8.png": "no mask came within 0 hours, "
+        "expected inbox/washer/defects/crack/8_mask.png (ingest.mask_wait_hours)"
+    }
+    assert line.keys("inbox/washer/") == []
+
+
+def test_a_photograph_that_is_known_adds_the_key_it_came_under(line: Line) -> None:
+    again = photograph()
+    line.send({"first.png": again})
+    first = line.ingest()
+    line.send({"again.png": again})
+    root = line.clone()
+    second = line.ingest(root)
+    assert (second.accepted, second.duplicates, second.dataset_version) == (0, 1, None)
+    assert versions.dataset_version(root, "washer") == first.dataset_version
+    (keys,) = [one["keys"] for one in provenance.read(root, "washer") if "inbox/washer/first.png" in one["keys"]]
+    assert keys == ["inbox/washer/again.png", "inbox/washer/first.png"]
+    assert versions.head(root) == second.commit == line.origin_head()
+
+    line.send({"again.png": again})
+    assert line.ingest().commit is None  # nothing that was not known
+    assert line.keys("inbox/washer/") == []
+
+
+def test_a_small_batch_waits_no_longer_than_the_limit(line: Line) -> None:
+    line.send({"lone.png": photograph()})
+    assert line.ingest(min_batch=3).waiting == 1
+    assert line.ingest(min_batch=3, max_wait_hours=0.0).accepted == 1
 
 
 def test_few_photographs_wait_for_more_and_large_ones_do_not_come_in(line: Line) -> None:
