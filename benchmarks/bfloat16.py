@@ -1,11 +1,13 @@
-"""destseg with bfloat16 convolutions on a processor that has none: `python -m benchmarks.bfloat16 student bolt`.
+"""destseg with bfloat16 convolutions on any processor: `python -m benchmarks.bfloat16 student bolt`.
 
-Operands and results are rounded to bfloat16 and the products summed in float32, as the hardware does; only the order of
-the sums differs. `python -m benchmarks.bfloat16 scores bolt` prints how far a trained network's scores move by it.
+Where the processor has none, operands and results are rounded to bfloat16 and the products summed in float32, as the
+hardware does; only the order of the sums differs. `python -m benchmarks.bfloat16 scores bolt` prints how far a trained
+network's scores move by it.
 """
 
 import json
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from destseg.dataset.layout import GOOD, dataset_dir, samples
 from destseg.evaluation.ranking import rank
 from destseg.inference.assemble import assemble
 from destseg.inference.scorer import TorchScorer
+from destseg.model.device import has_bfloat16
 from destseg.settings import read_section
 from destseg.training.gradients import WeightGradients
 
@@ -58,7 +61,7 @@ def scores(category: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    with Bfloat16():
+    with nullcontext() if has_bfloat16(CPU) else Bfloat16():
         if sys.argv[1] == "scores":
             print(json.dumps(scores(sys.argv[2])))
         else:

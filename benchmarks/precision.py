@@ -46,14 +46,18 @@ def runs(dataset: str) -> list[Run]:
 
 def measure(run: Run, source: Path, threads: int) -> dict[str, Any]:
     """Trains and evaluates; of a bfloat16 run also how far scores in bfloat16 are from those in float32."""
-    emulated = run.name == "bfloat16" and not has_bfloat16(CPU)
-    program = "benchmarks.bfloat16" if emulated else "destseg"
+    narrow = run.name == "bfloat16"
+    program = "benchmarks.bfloat16" if narrow else "destseg"
     with workspace(run, source, Path(), threads) as root:
         for verb in STAGES:
             stage(root, threads, verb, run.dataset, program="destseg" if verb == "evaluate" else program)
         metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
-        said = stage(root, threads, "scores", run.dataset, program="benchmarks.bfloat16") if emulated else "{}"
-    record = asdict(run) | {"emulated": emulated, "threads": threads, "scoring": json.loads(said)}
+        said = stage(root, threads, "scores", run.dataset, program=program) if narrow else "{}"
+    record = asdict(run) | {
+        "emulated": narrow and not has_bfloat16(CPU),
+        "threads": threads,
+        "scoring": json.loads(said),
+    }
     log.info("%s, seed %d: %s", run.name, run.seed, {name: round(metrics[name], 3) for name in METRICS})
     return record | {name: round(metrics[name], 4) for name in METRICS}
 
