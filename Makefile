@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-quality bench-metrics install lock clean
+.PHONY: help demo test lint bench bench-quality bench-metrics soak install lock clean
 
 help:
 	@echo "make demo    the main job on this machine, from new photographs to a promoted model, in .demo/"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   speed and memory of training and inference on this machine, into benchmarks/results"
 	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
 	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
+	@echo "make soak    what takes longer than the suite: 50 kills of ingest, into benchmarks/results"
 	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
 	@echo "make clean   remove .venv, .demo and the caches of the tools"
 
@@ -40,6 +41,9 @@ bench-quality: install
 bench-metrics: install
 	$(if $(NOTE),,$(error NOTE is not set; expected what else ran on the machine))
 	@exec $(BIN)/python -m benchmarks.metrics --note "$(NOTE)"
+
+soak: install
+	@DESTSEG_SOAK=1 exec $(BIN)/python -m pytest tests/integration/test_ingest_kills.py
 
 install: .venv/.installed
 

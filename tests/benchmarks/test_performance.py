@@ -23,6 +23,14 @@ def test_the_guide_shows_every_recorded_machine() -> None:
     assert [line for line in wanted if line not in shown()] == []
 
 
+def test_the_guide_shows_both_precisions_over_the_seeds() -> None:
+    records = json.loads(precision.RESULTS.read_text(encoding="utf-8"))
+    assert {(record["name"], record["seed"]) for record in records} == {
+        (name, seed) for name in ("float32", "bfloat16") for seed in precision.SEEDS
+    }
+    assert [line for line in precision.table(records).splitlines() if line not in shown()] == []
+
+
 def test_each_seed_is_trained_in_both_precisions() -> None:
     plan = [(run.name, run.seed, run.settings["student"]["precision"]) for run in precision.runs("tiles")]
     assert plan == [(name, seed, name) for seed in precision.SEEDS for name in ("float32", "bfloat16")]
