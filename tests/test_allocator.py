@@ -1,0 +1,40 @@
+"""Freed tensors are taken again without the kernel clearing their pages; a user's own choice stands."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+from destseg.allocator import tune_allocator
+if sys.argv[1] == "tuned":
+    tune_allocator()
+import torch
+torch.set_num_threads(1)
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for _ in range(3):
+    torch.ones(12, 2**20), torch.ones(2**20)  # 48 MB and 4 MB, freed at once
+before = faults()
+for _ in range(5):
+    torch.ones(12, 2**20), torch.ones(2**20)
+print(faults() - before)
+"""
+
+
+def page_faults(choice: str, **variables: str) -> int:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "THP_"))} | variables
+    command = [sys.executable, "-c", PROGRAM, choice]
+    return int(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's; elsewhere nothing is tuned")
+def test_freed_memory_is_taken_again() -> None:
+    assert page_faults("tuned") < 100
+    assert page_faults("plain") > 1000
+    assert page_faults("tuned", MALLOC_ARENA_MAX="1", THP_MEM_ALLOC_ENABLE="0") > 1000
