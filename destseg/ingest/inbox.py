@@ -145,7 +145,8 @@ def _read(bucket: str, item: s3.Object, max_bytes: int) -> tuple[Part, bytes]:
     try:
         content, etag = s3.download(bucket, item.key, max_bytes)
     except s3.ObjectTooLarge:
-        too_large = f"the file has {item.size:,} bytes, expected at most {max_bytes:,} (ingest.max_bytes)"
+        setting = "" if max_bytes == MAX_SIDECAR else " (ingest.max_bytes)"
+        too_large = f"the file has {item.size:,} bytes, expected at most {max_bytes:,}{setting}"
         return Part(key=item.key, modified=modified, etag=item.etag, size=item.size, reason=too_large), b""
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = next((suffix for start, suffix in _SIGNATURES if content.startswith(start)), "")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from destseg.dataset.images import FORMATS
-from destseg.ingest.inbox import unusable
+from destseg.ingest.inbox import read_sidecar, unusable, unusable_mask
 from destseg.validation.settings import ValidationSettings
 
 
@@ -91,3 +91,53 @@ def test_broken_exif_is_no_traceback() -> None:
         for at in random.integers(20, 60, 3):
             broken[at] = random.integers(256)
         unusable(bytes(broken), ".jpg")  # usable or not, it is said in words
+
+
+def mask(values: np.ndarray, format: str = "PNG", mode: str = "L") -> bytes:
+    return encoded(Image.fromarray(values.astype(np.uint8)).convert(mode), format)
+
+
+MARKED = np.pad(np.full((5, 5), 255), ((0, 35), (0, 43)))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "P"])
+def test_masks_of_two_values_are_usable(mode: str) -> None:
+    assert unusable_mask(mask(MARKED, mode=mode), (48, 40), ValidationSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be decoded"),
+        (mask(MARKED)[:-40], "cannot be decoded"),
+        (mask(MARKED, "BMP"), "cannot be decoded"),
+        (mask(MARKED[:-1]), "48x39 pixels, the photograph 48x40"),
+        (mask(MARKED // 2), "grey values between 0 and 255"),
+        (mask(MARKED * 0), "marks nothing"),
+        (mask(255 - MARKED), r"marks 99% of the photograph; is it inverted"),
+    ],
+)
+def test_what_is_wrong_with_a_mask_is_explained(content: bytes, words: str) -> None:
+    assert re.search(words, unusable_mask(content, (48, 40), ValidationSettings()) or "")
+
+
+def test_a_sidecar_says_what_it_says() -> None:
+    assert read_sidecar(b'{"line": "L1", "exposure": 3}') == ({"line": "L1"}, None)
+    assert read_sidecar(b"{}") == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no JSON object"),
+        (b"[1]", "no JSON object"),
+        (b"\xff\xfe{", "no JSON object"),
+        (b"[" * 60_000, "no JSON object"),
+        (b'{"line": 3}', "line is no text of at most 200 characters"),
+        (b'{"camera": "' + b"x" * 201 + b'"}', "camera is no text of at most 200 characters"),
+    ],
+)
+def test_a_wrong_sidecar_says_nothing(content: bytes, words: str) -> None:
+    about, reason = read_sidecar(content)
+    assert about == {}
+    assert words in (reason or "")
