@@ -83,9 +83,8 @@ def checkpoint(stage: str, inputs: dict[str, Any]) -> Iterator[Checkpoint | None
             yield None
 
 
-def key(inputs: dict[str, Any]) -> str:
-    """Of what a training is made of, the versions and the code included."""
-    package = Path(__file__).parents[1]
+def key(inputs: dict[str, Any], package: Path = Path(__file__).parents[1]) -> str:
+    """Of what a training is made of, torch's version and the code in `package` included."""
     code = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         code.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -181,7 +181,12 @@ def test_a_full_disk_leaves_the_state_before_and_the_training_alive(
     assert saved.load(CPU) == {"step": 1}
 
 
-def test_the_key_names_inputs_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_names_inputs_and_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("x = 1\n")
+    first = key({}, tmp_path)
+    assert key({}, tmp_path) == first
+    (tmp_path / "code.py").write_text("x = 2\n")
+    assert key({}, tmp_path) != first
     assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
     assert key({"a": 1}) != key({"a": 2})
     before = key({})
