@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from destseg.cli.options import AsJson, Category, print_json
+from destseg.cli.options import AsJson, Category, print_json, show_result
 
 app = typer.Typer(help="Datasets in MVTec's layout, below data/mvtec.", no_args_is_help=True)
 
@@ -56,3 +56,54 @@ def dataset_list(as_json: AsJson = False) -> None:
     else:
         for row in rows:
             print(row)
+
+
+@app.command("show")
+def dataset_show(category: Category, as_json: AsJson = False) -> None:
+    """The versions of a dataset, the newest first: when, how many files, who and why."""
+    from destseg.ingest.history import history
+
+    found = history(category)
+    if as_json:
+        print_json([dataclasses.asdict(one) for one in found])
+    else:
+        for one in found:
+            print(one)
+
+
+@app.command("diff")
+def dataset_diff(
+    category: Category,
+    old: Annotated[
+        str | None, typer.Argument(help="Version or git revision; the one before unless given.", show_default=False)
+    ] = None,
+    new: Annotated[
+        str | None, typer.Argument(help="Version or git revision; the newest unless given.", show_default=False)
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a PNG with the photographs that came and went.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which images came and went between two versions of a dataset."""
+    from destseg.ingest.history import diff
+
+    found = diff(category, old, new)
+    show_result(found, as_json)
+    if sheet is not None:
+        from destseg.ingest.contact_sheet import contact_sheet
+
+        contact_sheet(found, sheet)
+
+
+@app.command("remove")
+def dataset_remove(
+    category: Category,
+    images: Annotated[list[str], typer.Argument(help="Names in the dataset, or SHA-256s.", show_default=False)],
+    why: Annotated[str, typer.Option(help="The reason, kept in the commit's message.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Take images out of a dataset, as a new version; run it in a clean clone."""
+    from destseg.ingest.recall import recall
+
+    show_result(recall(category, images, why), as_json)

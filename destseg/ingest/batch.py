@@ -16,6 +16,7 @@ from destseg.dataset.layout import dataset_dir
 from destseg.ingest import inbox, provenance, quarantine
 from destseg.ingest.arrivals import arrivals, prefix
 from destseg.ingest.inbox import Photograph
+from destseg.ingest.publish import ATTEMPTS, publish
 from destseg.ingest.verdicts import Verdicts, judged
 from destseg.settings import PARAMS, read_section
 from destseg.storage import s3, versions
@@ -23,9 +24,7 @@ from destseg.validation.settings import ValidationSettings
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 5  # batches redone because another ingest of the same category was faster
 _TELLING = 3  # of fewer photographs, a share of rejects says nothing about the camera
-_PUSHES = 20  # of one batch, when ingests of other categories push to the same branch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) 
         logger.info("nothing waits in s3://%s/%s", bucket, prefix(category))
         return BatchResult(category=category)
     versions.update(root)
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         with tempfile.TemporaryDirectory(dir=_scratch(root), prefix="inbox-") as folder:
             verdicts = _judge(category, root, bucket, Path(folder), settings)
             enough = len(verdicts.accepted) >= settings.min_batch or verdicts.waited >= settings.max_wait_hours
@@ -94,7 +93,6 @@ def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) 
                 verdicts = verdicts.postponed()
             before = versions.head(root)
             if not _publish(category, root, verdicts):
-                logger.info("%s: another run was faster; doing the batch again on top of its version", category)
                 continue
         _tidy(category, bucket, verdicts)
         return BatchResult(
@@ -107,7 +105,7 @@ def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) 
             dataset_version=versions.dataset_version(root, category) if verdicts.accepted else None,
             commit=versions.head(root) if versions.head(root) != before else None,
         )
-    raise Error(f"other runs changed {category} during each of {_ATTEMPTS} attempts; the inbox is as it was, run again")
+    raise Error(f"other runs changed {category} during each of {ATTEMPTS} attempts; the inbox is as it was, run again")
 
 
 def _scratch(root: Path) -> Path:
@@ -153,20 +151,12 @@ def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
     known = provenance.read(root, category)
     if verdicts.accepted:
         _place(category, root, verdicts.accepted)
-        versions.dvc(root, "push", versions.pointer(category).as_posix(), log=logger.info)
     after = versions.dataset_version(root, category)
     records = provenance.with_keys(provenance.with_new(known, verdicts.accepted, after), verdicts.duplicates)
     if records == known:
         return True
     provenance.write(root, category, records)
-    paths = [versions.pointer(category), provenance.path(category)]
-    versions.commit(root, paths, _message(category, verdicts, before, after))
-    for _ in range(_PUSHES):
-        if versions.push(root):
-            return True
-        if not versions.replay(root):
-            return False
-    raise Error(f"the push of {category} lost against others {_PUSHES} times; the inbox is as it was, run again")
+    return publish(root, category, _message(category, verdicts, before, after))
 
 
 def _place(category: str, root: Path, accepted: dict[str, Photograph]) -> None:

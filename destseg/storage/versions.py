@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,35 @@ def _tracked(root: Path, category: str) -> dict[str, Any]:
     raise Error(f"{path} names no dataset version; expected what `dvc add` writes for a folder, restore it from git")
 
 
-def listing(root: Path, category: str) -> dict[str, str]:
-    """MD5 of every file of the dataset version, by its name below the dataset's folder; downloads none of them."""
-    expected = _tracked(root, category).get("nfiles")
+def tracked(root: Path, category: str, commit: str) -> dict[str, Any]:
+    """What the category's .dvc file said in `commit`: md5 (the dataset version), nfiles; empty if there was none."""
+    try:
+        text = git(root, "show", f"{commit}:{pointer(category).as_posix()}")
+        (entry,) = yaml.safe_load(text)["outs"]
+    except (ProcessError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+    return dict(entry)
+
+
+def read(root: Path, category: str, commit: str, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of these files of the version in `commit`, from DVC's cache or its remote."""
+    from dvc.api import DVCFileSystem  # seconds
+
+    files = DVCFileSystem(str(root.resolve()), rev=commit)
+    for name in names:
+        with files.open((DATASETS / category / name).as_posix(), "rb") as file:
+            yield name, file.read()
+
+
+def listing(root: Path, category: str, commit: str | None = None) -> dict[str, str]:
+    """MD5 of every file of the dataset version, by its name below the dataset's folder; downloads none of them.
+
+    Of the version in the workspace, or of the one in `commit`.
+    """
+    expected = (tracked(root, category, commit) if commit else _tracked(root, category)).get("nfiles")
     path = DATASETS / category
-    output = dvc(root, "ls", "-R", "--dvc-only", "--show-hash", "--json", ".", path.as_posix(), timeout=_LONG)
+    at = ["--rev", commit] if commit else []
+    output = dvc(root, "ls", "-R", "--dvc-only", "--show-hash", "--json", *at, ".", path.as_posix(), timeout=_LONG)
     try:
         rows = json.loads(next(line for line in output.splitlines() if line.startswith("[")))  # warnings may precede it
     except (StopIteration, json.JSONDecodeError):
@@ -80,6 +104,14 @@ def listing(root: Path, category: str) -> dict[str, str]:
 def head(root: Path) -> str:
     """The commit that is checked out."""
     return git(root, "rev-parse", "HEAD").strip()
+
+
+def commit_of(root: Path, revision: str) -> str | None:
+    """The commit that a git revision names, such as main~1 or a tag; None if it names none."""
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+    except ProcessError:
+        return None
 
 
 def is_clean(root: Path) -> bool:
