@@ -23,7 +23,7 @@ OWNERS = {
     "boto3": "destseg/storage",
     "botocore": "destseg/storage",
     "s3fs": None,
-    "dvc": None,
+    "dvc": "destseg/storage",
 }
 
 
