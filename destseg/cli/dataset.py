@@ -29,7 +29,7 @@ def dataset_demo(
 @app.command("add")
 def dataset_add(
     category: Category,
-    source: Annotated[Path, typer.Option("--from", help="Folder in MVTec's layout: train/good, test/<kind>, ...")],
+    source: Annotated[Path, typer.Option("--from", help="Folder in MVTec's, VisA's or BTAD's layout, or its archive.")],
 ) -> None:
     """Copy a dataset below data/mvtec, track it with DVC and name the category in params.yaml."""
     from destseg.ingest.add import add

@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import shutil
+import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -18,6 +20,8 @@ from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
 from destseg.files import remove, replacing, write_text
 from destseg.ingest import check
+from destseg.ingest.archives import unpacked
+from destseg.ingest.layouts import as_mvtec, in_folder
 from destseg.settings import PARAMS, categories, read_section
 from destseg.storage import versions
 
@@ -58,12 +62,25 @@ class DatasetRow:
 def add(category: str, source: Path, root: Path = Path()) -> Added:
     """Check `source`, copy it to data/mvtec/<category>, track it with DVC and enter the category in params.yaml.
 
-    All mistakes in the folder are reported at once. Repeating it is harmless; a category that has other images is
-    never overwritten.
+    `source` is a folder in MVTec's, VisA's or BTAD's layout, or an archive of one; of an archive of several datasets,
+    the one called `category` is taken. All mistakes are reported at once, before anything is copied. Repeating it is
+    harmless; a category that has other images is never overwritten.
     """
-    target = dataset_dir(category, root)
+    check_category(category)
     if not (root / ".dvc").is_dir():
         raise Error(f"{root.resolve()} is no DVC repository; run this in the root of a destseg repository")
+    scratch = root / ".dvc" / "tmp"  # git and DVC ignore it
+    scratch.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if source.is_file():
+            logger.info("%s: unpacking %s", category, source)
+            source = in_folder(stack.enter_context(unpacked(source, scratch)), category)
+        staging = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="layout-")))
+        return _add(category, as_mvtec(source, staging), root)
+
+
+def _add(category: str, source: Path, root: Path) -> Added:
+    target = dataset_dir(category, root)
     bit_depth = _bit_depth(category, root)
     files = check.files(source, bit_depth)
     _refuse_other(category, root, source, files)
