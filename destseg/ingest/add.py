@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from destseg import Error
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
-from destseg.files import remove, replacing, write_text
-from destseg.ingest import check
+from destseg.files import remove, replacing, sha256, write_text
+from destseg.ingest import check, provenance
 from destseg.ingest.archives import unpacked
 from destseg.ingest.layouts import as_mvtec, in_folder
 from destseg.settings import PARAMS, categories, read_section
@@ -92,14 +93,32 @@ def _add(category: str, source: Path, root: Path) -> Added:
                 shutil.copyfile(source / name, fresh / name)
     versions.dvc(root, "add", target.relative_to(root).as_posix(), log=logger.info)
     _enter(category, root / PARAMS)
+    version = versions.dataset_version(root, category)
+    if not (root / provenance.path(category)).exists():
+        photographs = [name for name in files if not name.startswith("ground_truth/")]
+        provenance.write(root, category, [_record(target, name, source, version) for name in photographs])
     kinds = Counter(name.split("/")[0] for name in files)
     return Added(
         category=category,
-        version=versions.dataset_version(root, category),
+        version=version,
         normals=sum(name.startswith(("train/", f"test/{GOOD}/")) for name in files),
         defects=kinds["ground_truth"],
         next_step=_next_step(category, root),
     )
+
+
+def _record(target: Path, name: str, source: Path, version: str) -> provenance.Record:
+    """Where a photograph of the first version came from: its name there, and when the file was written."""
+    written = datetime.fromtimestamp((source / name).stat().st_mtime, UTC).isoformat(timespec="seconds")
+    path = target / name
+    return {
+        "sha256": sha256(path),
+        "name": name,
+        "keys": [name],
+        "modified": written,
+        "size": path.stat().st_size,
+        "version": version,
+    }
 
 
 def list_datasets(root: Path = Path()) -> list[DatasetRow]:

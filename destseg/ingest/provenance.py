@@ -19,10 +19,11 @@ def path(category: str) -> Path:
 
 
 def read(root: Path, category: str) -> list[Record]:
-    """One record per photograph, none before the first batch.
+    """One record per photograph; none for a dataset that `destseg dataset add` has not made.
 
-    sha256, name in the dataset, keys (all that it came under), etag and modified (of the first), size in bytes, version
-    (the dataset version in which it first was); line, camera, time where a sidecar named them; mask_key of a defect.
+    sha256, name in the dataset, keys (all that it came under), modified (of the first), size in bytes, version (the
+    dataset version in which it first was); of one from the inbox etag, line, camera, time where a sidecar named them,
+    and mask_key of a defect.
     """
     file = root / path(category)
     try:
@@ -59,3 +60,8 @@ def _record(photograph: Photograph) -> Record:
     if photograph.mask:
         about["mask_key"] = photograph.mask.key
     return {"sha256": photograph.sha256, "name": photograph.name, "keys": [photograph.key], **about}
+
+
+def from_inbox(records: Iterable[Record]) -> list[Record]:
+    """Those that came as a batch: `add` knows no ETag."""
+    return [record for record in records if "etag" in record]

@@ -116,7 +116,7 @@ class Demo:
     def fill_inboxes(self) -> None:
         """Drops a batch of new photographs, some of them unusable, into the inbox of each category."""
         for category in CATEGORIES:
-            if (self.checkout / provenance.path(category)).exists():
+            if provenance.from_inbox(provenance.read(self.checkout, category)):
                 continue
             batch = self.folder / "batch" / category
             remove(batch)
@@ -195,7 +195,7 @@ class Demo:
             dataset_version=champion["dataset_version"],
             model_uri=f"models:/destseg-{category}/{champion['version']}",
             metrics={name: float(champion["metrics"][name]) for name in METRICS},
-            photographs=len(provenance.read(self.checkout, category)),
+            photographs=len(provenance.from_inbox(provenance.read(self.checkout, category))),
             quarantined=len(quarantined),
             defects_found=f"{sum(defective)} of {len(defective)}",
             good_rejected=f"{sum(good)} of {len(good)}",

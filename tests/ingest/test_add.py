@@ -1,5 +1,6 @@
 """A folder becomes a dataset: checked as a whole, copied, tracked, entered; with a real DVC and no remote."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from destseg import Error
 from destseg.ingest import add as room
+from destseg.ingest import provenance
 from destseg.ingest.add import add, list_datasets
 from destseg.storage import versions
 
@@ -87,6 +89,27 @@ def test_a_folder_becomes_a_dataset(root: Path, source: Path) -> None:
 
 def images(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.png") if path.is_file()]
+
+
+def test_the_first_version_says_where_its_photographs_came_from(root: Path, source: Path) -> None:
+    added = add("screw", source, root)
+    records = provenance.read(root, "screw")
+    assert {record["name"] for record in records} == {
+        *(f"train/good/{name}.png" for name in "abc"),
+        "test/good/d.png",
+        "test/scratch/e.png",
+    }
+    for record in records:
+        path = source / record["name"]
+        assert (record["sha256"], record["size"], record["version"]) == (
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            path.stat().st_size,
+            added.version,
+        )
+        assert record["keys"] == [record["name"]]
+    before = (root / provenance.path("screw")).read_bytes()
+    add("screw", source, root)
+    assert (root / provenance.path("screw")).read_bytes() == before
 
 
 def test_params_keep_their_comments(root: Path) -> None:
