@@ -35,6 +35,7 @@ def page_faults(choice: str, **variables: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's; elsewhere nothing is tuned")
 def test_freed_memory_is_taken_again() -> None:
-    assert page_faults("tuned") < 100
-    assert page_faults("plain") > 1000
-    assert page_faults("tuned", MALLOC_ARENA_MAX="1", THP_MEM_ALLOC_ENABLE="0") > 1000
+    plain = page_faults("plain", THP_MEM_ALLOC_ENABLE="0")
+    assert page_faults("tuned") < plain / 2
+    own_choice = page_faults("tuned", THP_MEM_ALLOC_ENABLE="0", MALLOC_ARENA_MAX="1")
+    assert own_choice > plain / 2
