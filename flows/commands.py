@@ -18,7 +18,7 @@ from destseg.storage.process import ProcessError, run
 _PASSING = re.compile(
     r"timed? ?out|connection (was )?(refused|reset|aborted|closed)|could not (resolve host|connect)|temporar(y|ily)|"
     r"name resolution|max retries exceeded|remote end hung up|early eof|slow ?down|service ?unavailable|bad gateway|"
-    r"internal ?error|too many requests|database is locked",
+    r"internal ?error|too many requests|database is locked|failed in each of \d+ attempts",
     re.IGNORECASE,
 )
 
