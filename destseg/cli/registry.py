@@ -1,4 +1,4 @@
-"""The verbs of the registry: register, promote, rollback, history."""
+"""The verbs of the registry: register, promote, rollback, history, trace."""
 
 import dataclasses
 import datetime
@@ -63,3 +63,21 @@ def history(
     else:
         for entry in entries:
             print(entry)
+
+
+@app.command()
+def trace(
+    what: Annotated[
+        str, typer.Argument(help="models:/NAME@ALIAS, a package, an image, or its SHA-256.", show_default=False)
+    ],
+    images: Annotated[bool, typer.Option("--images", help="List each image with where it came from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Everything behind a model, down to its photographs; or every model that saw an image."""
+    from destseg.registry.trace import Trace, trace
+
+    found = trace(what)
+    if images and not as_json and isinstance(found, Trace):
+        print(found.with_images())
+    else:
+        show_result(found, as_json)

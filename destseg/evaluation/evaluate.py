@@ -137,10 +137,11 @@ def _curves(scored: Scored) -> dict[str, list[dict[str, float]]]:
 
 
 def _verdicts(scored: Scored, calibration: Calibration | None) -> list[dict[str, Any]]:
-    """For each test image: name, kind, score, anomalous (null without a threshold)."""
+    """For each test image: name, SHA-256, kind, score, anomalous (null without a threshold)."""
     return [
         {
             "name": sample.name,
+            "sha256": files.sha256(sample.path),
             "kind": sample.kind,
             "score": score,
             "anomalous": None if calibration is None else calibration.is_anomalous(score),

@@ -24,20 +24,31 @@ _ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<vers
 
 def resolve(model: str) -> Path:
     """The local package of `model`: models:/NAME@ALIAS, models:/NAME/VERSION, or a folder or file (as it is)."""
-    if not model.startswith(("models:", "runs:")):
+    if not is_address(model):
         path = Path(model)
         if not path.exists():
             raise Error(
                 f"{model} does not exist; expected a folder, a file, or an address like models:/destseg-x@champion"
             )
         return path
+    version = registered(model)
+    with explained(f"reading {model}"):
+        return fetch(version)
+
+
+def is_address(model: str) -> bool:
+    """Whether `model` is meant for the registry, and is no local path."""
+    return model.startswith(("models:", "runs:"))
+
+
+def registered(model: str) -> "ModelVersion":
+    """The version at models:/NAME@ALIAS or models:/NAME/VERSION."""
     address = _ADDRESS.fullmatch(model)
     if address is None:
         raise Error(f"{model!r} is no model's address; expected models:/NAME@ALIAS or models:/NAME/VERSION")
     client = connect()
     with explained(f"reading {model}"):
-        version = find(client, address["name"], alias=address["alias"], version=address["version"])
-        return fetch(version)
+        return find(client, address["name"], alias=address["alias"], version=address["version"])
 
 
 def find(client: "MlflowClient", name: str, *, alias: str | None = None, version: str | None = None) -> "ModelVersion":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # `import mlflow` takes seconds; a command that reads a local
     from mlflow import MlflowClient
 
 SQLITE = "sqlite:///"
+PREFIX = "destseg-"  # of every registered model of this project
 # Never a pickle (DESIGN, decision 4), and no lines on the terminal but ours.
 SWITCHES = {
     **QUIET,
@@ -34,7 +35,7 @@ def candidates(category: str) -> str:
 
 def released(category: str) -> str:
     """The registered model that the line loads."""
-    return f"destseg-{check_category(category)}"
+    return f"{PREFIX}{check_category(category)}"
 
 
 def tracking_uri() -> str:

@@ -12,12 +12,13 @@ from typing import Any
 
 from destseg import Error
 from destseg.dataset.layout import build_dir
-from destseg.registry import integrity
+from destseg.registry import images, integrity
 from destseg.settings import PARAMS, read_params
 from destseg.storage import versions
 
 PACKAGE = "package"
 CARD = "model.json"
+LINEAGE = "lineage/lineage.json"  # among the files of the run
 LOSSES = ("student", "segmentation")
 FOLDERS = ("evaluation", "validation")
 LAST = ("evaluate", "package")  # the stages whose results are registered
@@ -140,7 +141,13 @@ def collect(category: str, root: Path, found: Lineage, into: Path) -> None:
     target = into / "lineage"
     target.mkdir()
     shutil.copyfile(root / PARAMS, target / PARAMS.name)
-    (target / "lineage.json").write_text(json.dumps(vars(found), indent=2, sort_keys=True), encoding="utf-8")
+    (into / LINEAGE).write_text(json.dumps(vars(found), indent=2, sort_keys=True), encoding="utf-8")
+    images.write(into / images.LIST, seen_images(category, root))
+
+
+def seen_images(category: str, root: Path) -> list[images.SeenImage]:
+    """The images that trained, calibrated and tested the package."""
+    return images.seen(category, root, str(card(category, root).get("training_images", "")))
 
 
 def resolved_params(category: str, root: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 CARD = "model.json"
-LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher")
+LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher", "image_list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _lineage(tags: Mapping[str, str]) -> Gate:
     elif not clean:
         why = "the git tree had changes that were not committed when it was trained"
     else:
-        why = "data, params, code and teacher are named, and the git tree was as committed"
+        why = "data, images, params, code and teacher are named, and the git tree was as committed"
     passed = clean and not missing
     measured = "complete" if passed else "incomplete"
     return Gate(name="lineage", measured=measured, limit="complete", passed=passed, why=why)

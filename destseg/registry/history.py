@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from destseg.registry.connection import connect, explained, released
+from destseg.registry.listing import versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,14 +58,7 @@ def history(category: str, *, at: datetime.date | None = None) -> list[Entry]:
 
 def released_versions(client: "MlflowClient", category: str) -> "list[ModelVersion]":
     """Every version of the released model, oldest first."""
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name='{released(category)}'", max_results=1000, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: int(version.version))
+    return versions_of(client, released(category))
 
 
 def succession(versions: "Iterable[ModelVersion]") -> "list[ModelVersion]":

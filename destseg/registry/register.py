@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destseg import Error, __version__
-from destseg.registry import evidence, integrity, pyfunc
+from destseg.files import sha256
+from destseg.registry import evidence, images, integrity, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
 from destseg.storage import versions
 
@@ -133,6 +134,7 @@ def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence
             "teacher": json.dumps(lineage.teacher),
             "metrics": json.dumps(metrics),
             "files": json.dumps(files),
+            images.TAG: sha256(record / images.LIST),
             "evidence": integrity.digest(integrity.digests(record)),
             "requirements": json.dumps(requirements),
             "destseg": __version__,

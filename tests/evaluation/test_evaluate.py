@@ -131,6 +131,7 @@ def test_the_calibration_comes_from_the_held_out_images_and_agrees_with_the_verd
     assert calibration.threshold == calibration.scores[-1]
     verdicts = read("evaluation/scores.json")
     assert [v["name"] for v in verdicts] == sorted(v["name"] for v in verdicts)
+    assert [v["sha256"] for v in verdicts] == [files.sha256(dataset_dir("plate") / v["name"]) for v in verdicts]
     assert all(v["anomalous"] == (v["score"] > calibration.threshold) for v in verdicts)
     counted = sum(v["anomalous"] for v in verdicts if v["kind"] == "good")
     assert counted == read("metrics.json")["false_rejects"]

@@ -17,9 +17,10 @@ from destseg import Error
 from destseg.inference.predictor import Predictor
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect
-from destseg.registry.evidence import check_current
+from destseg.registry.evidence import check_current, lineage
 from destseg.registry.promotion import promote
-from destseg.registry.register import register
+from destseg.registry.register import register, submit
+from destseg.registry.trace import Trace, trace
 from destseg.storage import versions
 
 # The last two stages of the pipeline, with a network that has learned nothing.
@@ -30,11 +31,15 @@ stages:
     cmd: python results.py evaluate ${item.category}
     deps: [results.py, "data/mvtec/${item.category}"]
     params: [image, student]
-    outs: ["build/${item.category}/calibration.json", "build/${item.category}/metrics.json"]
+    outs:
+      - build/${item.category}/accepted.json
+      - build/${item.category}/calibration.json
+      - build/${item.category}/evaluation
+      - build/${item.category}/metrics.json
   package:
     matrix: {category: "${categories}"}
     cmd: python results.py package ${item.category}
-    deps: [results.py, "build/${item.category}/calibration.json"]
+    deps: [results.py, "build/${item.category}/accepted.json", "build/${item.category}/calibration.json"]
     outs: ["build/${item.category}/package"]
 """
 RESULTS = """
@@ -42,6 +47,7 @@ import json, sys
 from pathlib import Path
 import torch
 from destseg import files
+from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.model.calibration import Calibration
 from destseg.model.network import DeSTSeg
 from destseg.model.card import ModelCard
@@ -57,6 +63,12 @@ if stage == "evaluate":
     (build / "segmentation-loss.csv").write_text("step,focal,l1\\n0,1.0,1.0\\n")
     (build / "metrics.json").write_text('{"image_auroc": 0.5}')
     (build / "calibration.json").write_text(json.dumps(CALIBRATION))
+    data = Path("data/mvtec") / category
+    tested = [{"name": "test/good/0.png", "sha256": files.sha256(data / "test/good/0.png")}]
+    (build / "evaluation").mkdir(exist_ok=True)
+    (build / "evaluation/scores.json").write_text(json.dumps(tested))
+    images = [("train/good/0.png", files.sha256(data / "train/good/0.png"))]
+    Accepted(category=category, training=images, calibration=[]).write()
 else:
     torch.manual_seed(0)
     folder = build / "package"
@@ -65,7 +77,7 @@ else:
     calibration = Calibration.from_dict(json.loads((build / "calibration.json").read_text()))
     card = ModelCard(category=category, size=64, bit_depth=8, segmentation_width=8,
                      teacher={"source": "formula", "sha256": "0" * 64}, calibration=calibration,
-                     training_images="1" * 64, destseg="0.1.0",
+                     training_images=files.sha256(accepted_path(category)), destseg="0.1.0",
                      files={"model.safetensors": files.sha256(folder / "model.safetensors")})
     (folder / "model.json").write_text(card.to_json())
     parity = {"tolerance": 1e-3, "largest_difference": {"model.safetensors": 0.0}}
@@ -126,13 +138,30 @@ def repository(origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_from_results_to_a_champion_that_scores_elsewhere(repository: Path, tmp_path: Path) -> None:
     root = repository
+    unregistered = trace(str(root / "build/washer"), root=root)
     created = register("washer", root=root)
+    traced = trace(created.model_uri, root=root)
+    assert isinstance(unregistered, Trace)
+    assert isinstance(traced, Trace)
+    assert (unregistered.model, unregistered.lineage) == ("build/washer", traced.lineage)
+    assert unregistered.images == traced.images
+    assert [(image.part, image.name) for image in traced.images] == [
+        ("training", "train/good/0.png"),
+        ("acceptance", "test/good/0.png"),
+    ]
     assert (created.version, created.created) == (1, True)
     candidate = connect().get_model_version_by_alias(candidates("washer"), "challenger")
     assert candidate.tags["git_clean"] == "true"
     assert candidate.tags["dataset_version"] == versions.dataset_version(root, "washer")
     assert candidate.tags["commit"] == versions.head(root)
     assert register("washer", root=root).created is False
+
+    accepted = root / "build/washer/accepted.json"
+    kept = accepted.read_text()
+    accepted.write_text(kept.replace("0.png", "1.png"))
+    with pytest.raises(Error, match=r"accepted\.json has SHA-256 .*, the package was trained on the images of"):
+        submit("washer", lineage("washer", root), root=root)
+    accepted.write_text(kept)
 
     champion = promote("washer", why="the first one", who="Ada", root=root)
     assert champion.created

@@ -1,5 +1,6 @@
 """A real MLflow store in a SQLite file, and a repository with results such as the pipeline leaves them."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from destseg import __version__
+from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.files import sha256
 from destseg.registry.evidence import Lineage, resolved_params
 
@@ -20,6 +22,11 @@ categories:
   washer: {student: {steps: 2400}, image: {}}
   fabric: {}
 """
+
+
+def digest(text: str) -> str:
+    """SHA-256 of an image that nobody looks at."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +49,9 @@ def store(store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def results(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes params.yaml and build/<category>/ and returns the repository's root."""
 
-    def write(category: str = CATEGORY, *, weights: bytes = b"weights", image_auroc: float = 0.97) -> Path:
+    def write(
+        category: str = CATEGORY, *, weights: bytes = b"weights", image_auroc: float = 0.97, normals: int = 3
+    ) -> Path:
         (tmp_path / "params.yaml").write_text(PARAMS.replace("washer", category), encoding="utf-8")
         build = tmp_path / "build" / category
         package = build / "package"
@@ -53,11 +62,16 @@ def results(tmp_path: Path) -> Callable[..., Path]:
         differences = {"model.safetensors": 0.0, "model.onnx": 1e-6}
         (package / "parity.json").write_text(json.dumps({"tolerance": 1e-3, "largest_difference": differences}))
         (package / "golden/0.png").write_bytes(b"picture")
+        images = [(f"train/good/{index}.png", digest(f"{category} {index}")) for index in range(normals)]
+        Accepted(category=category, training=images[1:], calibration=images[:1]).write(tmp_path)
+        tested = {"name": "test/scratch/0.png", "sha256": digest(f"{category} scratch"), "kind": "scratch", "score": 1}
+        (build / "evaluation/scores.json").write_text(json.dumps([tested]))
         card = {
             "format": 1,
             "category": category,
             "teacher": {"source": "formula", "sha256": "5" * 64},
             "files": {name: sha256(package / name) for name in ("model.safetensors", "model.onnx")},
+            "training_images": sha256(accepted_path(category, tmp_path)),
             "destseg": __version__,
         }
         (package / "model.json").write_text(json.dumps(card))
