@@ -39,6 +39,14 @@ DVC_CONFIG = """\
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that an earlier run remembered answers for this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DESTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real S3 server (rclone on disk) that the environment names, as a worker's does."""

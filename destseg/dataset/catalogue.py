@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.layout import BUILD, DATASETS, check_category
 from destseg.files import write_text
 from destseg.settings import PARAMS, read_params
@@ -35,6 +36,11 @@ def _problems(root: Path, name: str, overrides: dict[str, object]) -> list[str]:
     if not path.is_dir() and not path.with_name(f"{name}.dvc").is_file():
         found.append(
             f"category {name}: neither {path} nor {path}.dvc exists, run `destseg dataset add {name} --from DIR`"
+        )
+    elif not (root / provenance.path(name)).exists():
+        found.append(
+            f"category {name}: {provenance.path(name)} does not exist; restore it from git, or run "
+            f"`destseg dataset add {name} --from DIR` with the folder that has its images"
         )
     if missing := [section for section in SECTIONS if section not in overrides]:
         found.append(

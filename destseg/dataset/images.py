@@ -121,15 +121,17 @@ def batches(sources: Iterable[Source], settings: ImageSettings, size: int) -> Ge
     return ahead(load_all(chunk, settings) for chunk in chunks)
 
 
-def load_mask(path: Path, size: int) -> np.ndarray:
+def load_mask(source: Source, size: int) -> np.ndarray:
     """bool [size, size]: the mask resized bilinearly, then >= 0.5 (the rule beside every metric)."""
+    name = str(source) if isinstance(source, Path) else "image"
+    file = source if isinstance(source, Path) else io.BytesIO(source)
     try:
-        with Image.open(path, formats=("PNG", "BMP", "TIFF")) as image:
+        with Image.open(file, formats=("PNG", "BMP", "TIFF")) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
+                raise ImageError(f"{name} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
             grey = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist; every defect image needs its mask") from None
+        raise ImageError(f"{name} does not exist; every defect image needs its mask") from None
     except (*BROKEN, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} cannot be decoded ({error}); expected an 8-bit PNG, 0 and 255") from None
+        raise ImageError(f"{name} cannot be decoded ({error}); expected an 8-bit PNG, 0 and 255") from None
     return np.asarray(grey) >= 127.5

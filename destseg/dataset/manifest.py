@@ -1,5 +1,6 @@
 """One row per file below a category's folder: where it lies, and what its bytes say."""
 
+import base64
 import hashlib
 import io
 import logging
@@ -18,10 +19,13 @@ from PIL import Image, UnidentifiedImageError
 
 from destseg.dataset.images import BROKEN, FORMATS, MAX_PIXELS, MODES, ImageError, ImageSettings, decode, load_mask
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
+from destseg.dataset.remembered import Remembered, remembered
 
 Role = Literal["image", "mask", "stranger", "ignored"]
 MASK_SUFFIX = "_mask.png"
 _IGNORED = frozenset({"thumbs.db", "desktop.ini"})
+_CODE = (Path(__file__), Path(__file__).with_name("images.py"))  # what decides on a file's Content
+THUMBNAIL = 32  # pixels of its side
 _TOP_TEXTS = frozenset({"license.txt", "readme.txt"})  # MVTec AD ships them in each category's folder
 _BAND = 256  # rows of the Laplacian at a time, so that a large image needs little memory
 
@@ -46,6 +50,8 @@ class Content:
     """Share of pixels at 255."""
     sharpness: float | None = None
     """Variance of the Laplacian."""
+    thumbnail: str | None = None
+    """Images: the grey values of `thumbnail`, as base64."""
     two_values: bool | None = None
     """Masks: whether every pixel is 0 or 255."""
     share: float | None = None
@@ -76,14 +82,14 @@ class Row(Content):
 
 
 def manifest(directory: Path, image: ImageSettings) -> list[Row]:
-    """The rows of all files below `directory`, sorted by path; decoded on all cores (Pillow releases the GIL)."""
+    """The rows of all files below `directory`, sorted by path; each content is decoded once, on all cores."""
     paths = sorted(_files(directory))
     roles = [role(path) for path in paths]
 
     def measured(index: int) -> Content:
-        return measure(directory / paths[index], roles[index], image)
+        return measure(directory / paths[index], roles[index], image, known)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with remembered("contents", *_CODE) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
         contents = list(_reported(pool.map(measured, range(len(paths))), len(paths), directory))
     rows = [_row(path, kind, content) for path, kind, content in zip(paths, roles, contents, strict=True)]
     return _paired(rows)
@@ -103,19 +109,28 @@ def role(path: str) -> Role:
     return "image" if known and PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES else "stranger"
 
 
-def measure(path: Path, role: Role, image: ImageSettings) -> Content:
+def measure(path: Path, role: Role, image: ImageSettings, known: Remembered | None = None) -> Content:
     """Reads one file: its hash, and for images and masks what is in it. Never raises for what the file holds."""
     try:
         data = path.read_bytes()
     except OSError as error:  # a dangling link, no permission, no file at all
         return Content(sha256="", bytes=0, error=f"cannot be read ({error.strerror})")
     content = Content(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    if role not in ("image", "mask"):
+        return content
+    key = f"{content.sha256} {role} {image.bit_depth if role == 'image' else image.size}"
+    if known and (seen := known.get(key)):
+        return Content(**seen)
     if role == "image":
-        return _decoded(content, data, lambda opened: _image_facts(opened, data, image))
-    return _decoded(content, data, lambda opened: _mask_facts(opened, path, image)) if role == "mask" else content
+        content = _decoded(content, data, lambda opened: _image_facts(opened, data, image))
+    else:
+        content = _decoded(content, data, lambda opened: _mask_facts(opened, data, image))
+    if known:
+        known.put(key, asdict(content))
+    return content
 
 
-def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[str, float | bool]]) -> Content:
+def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[str, float | bool | str]]) -> Content:
     """`content` with the facts of its header and pixels, or with the error that names what is wrong."""
     if not data:
         return replace(content, error="is empty (0 bytes)")
@@ -139,7 +154,7 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
         return replace(content, error=f"cannot be decoded ({error})")
 
 
-def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool]:
+def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
     if opened.mode not in MODES:
         return {}  # the mode says it; `decode` would refuse it too
     grey = decode(data, bit_depth=image.bit_depth).convert("L")
@@ -153,16 +168,24 @@ def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict
         "std": float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())),
         "saturated": float(counts[255] / counts.sum()),
         "sharpness": sharpness(np.asarray(grey)),
+        "thumbnail": base64.b64encode(thumbnail(grey).tobytes()).decode(),
     }
 
 
-def _mask_facts(opened: Image.Image, path: Path, image: ImageSettings) -> dict[str, float | bool]:
+def _mask_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
     counts = np.array(opened.convert("L").histogram())
     return {
         "two_values": not counts[1:255].any(),
         "share": float(counts[128:].sum() / counts.sum()),
-        "scaled_pixels": int(load_mask(path, image.size).sum()),
+        "scaled_pixels": int(load_mask(data, image.size).sum()),
     }
+
+
+def thumbnail(grey: Image.Image) -> np.ndarray:
+    """uint16 [THUMBNAIL, THUMBNAIL]: 16 times the grey values of the image stretched to that size."""
+    small = np.asarray(grey.resize((4 * THUMBNAIL, 4 * THUMBNAIL), Image.Resampling.BILINEAR))
+    sums: np.ndarray = small.reshape(THUMBNAIL, 4, THUMBNAIL, 4).sum(axis=(1, 3), dtype=np.uint16)
+    return sums
 
 
 def sharpness(grey: np.ndarray) -> float:

@@ -16,11 +16,12 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
 from destseg.files import remove, replacing, sha256, write_text
-from destseg.ingest import check, provenance
+from destseg.ingest import check
 from destseg.ingest.archives import unpacked
 from destseg.ingest.layouts import as_mvtec, in_folder
 from destseg.settings import PARAMS, categories, read_section
@@ -92,12 +93,14 @@ def _add(category: str, source: Path, root: Path) -> Added:
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, fresh / name)
     versions.dvc(root, "add", target.relative_to(root).as_posix(), log=logger.info)
-    _enter(category, root / PARAMS)
+    kinds = Counter(name.split("/")[0] for name in files)
+    if not kinds["ground_truth"]:
+        logger.warning("%s has no defect images: nothing will measure what its models find", category)
+    _enter(category, root / PARAMS, normals_only=not kinds["ground_truth"])
     version = versions.dataset_version(root, category)
     if not (root / provenance.path(category)).exists():
         photographs = [name for name in files if not name.startswith("ground_truth/")]
         provenance.write(root, category, [_record(target, name, source, version) for name in photographs])
-    kinds = Counter(name.split("/")[0] for name in files)
     return Added(
         category=category,
         version=version,
@@ -173,8 +176,11 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _enter(category: str, params: Path) -> None:
-    """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are."""
+def _enter(category: str, params: Path, *, normals_only: bool = False) -> None:
+    """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are.
+
+    `normals_only` is entered with a category that is new; of one that is there already a person has decided.
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -192,6 +198,8 @@ def _enter(category: str, params: Path) -> None:
         return
     for section in missing:
         entry[section] = CommentedMap()
+    if normals_only and "validation" in missing:
+        entry["validation"]["normals_only"] = True
     text = StringIO()
     yaml.dump(content, text)
     write_text(params, text.getvalue())

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import dataset_dir
-from destseg.ingest import inbox, provenance, quarantine
+from destseg.ingest import inbox, quarantine
 from destseg.ingest.arrivals import arrivals, prefix
 from destseg.ingest.inbox import Photograph
 from destseg.ingest.publish import ATTEMPTS, publish
@@ -152,7 +153,8 @@ def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
     if verdicts.accepted:
         _place(category, root, verdicts.accepted)
     after = versions.dataset_version(root, category)
-    records = provenance.with_keys(provenance.with_new(known, verdicts.accepted, after), verdicts.duplicates)
+    grown = provenance.with_new(known, (photograph.record for photograph in verdicts.accepted.values()), after)
+    records = provenance.with_keys(grown, (photograph.record for photograph in verdicts.duplicates))
     if records == known:
         return True
     provenance.write(root, category, records)

@@ -15,6 +15,7 @@ from PIL import Image
 from destseg.dataset.images import BROKEN, FORMATS, ImageError, decode
 from destseg.dataset.layout import GOOD
 from destseg.dataset.manifest import MASK_SUFFIX
+from destseg.dataset.provenance import Record
 from destseg.files import replacing
 from destseg.ingest.arrivals import Arrival, prefix
 from destseg.storage import s3
@@ -73,6 +74,14 @@ class Photograph(Part):
         """What the dataset gets, by name."""
         mask = {f"ground_truth/{self.kind}/{self.sha256[:16]}{MASK_SUFFIX}": self.mask} if self.mask else {}
         return {self.name: self, **mask}
+
+    @property
+    def record(self) -> Record:
+        """What the dataset's provenance says of it, but for the version that it is new in."""
+        about = {"etag": self.etag, "modified": self.modified, "size": self.size, **self.about}
+        if self.mask:
+            about["mask_key"] = self.mask.key
+        return {"sha256": self.sha256, "name": self.name, "keys": [self.key], **about}
 
     @property
     def parts(self) -> list[Part]:

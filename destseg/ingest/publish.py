@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from destseg import Error
-from destseg.ingest import provenance
+from destseg.dataset import provenance
 from destseg.storage import versions
 
 logger = logging.getLogger(__name__)

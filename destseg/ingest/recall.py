@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.layout import GOOD, dataset_dir
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.files import remove as delete
-from destseg.ingest import provenance
 from destseg.ingest.publish import ATTEMPTS, publish
 from destseg.storage import versions
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.demo import CATEGORIES, render_batch, render_dataset
 from destseg.dataset.layout import GOOD, build_dir, dataset_dir, samples
 from destseg.files import remove, replacing, write_text
-from destseg.ingest import inbox, provenance
+from destseg.ingest import inbox
 from destseg.ingest.add import add
 from destseg.ingest.arrivals import prefix
 from destseg.local.crew import Crew

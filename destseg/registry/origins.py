@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.layout import check_category
 from destseg.storage import versions
 
@@ -26,7 +27,7 @@ class Origins:
 
 def origins(root: Path, category: str, commit: str = HEAD) -> Origins:
     """The records of data/mvtec/<category>.provenance.jsonl at `commit` of the clone in `root`."""
-    path = versions.pointer(check_category(category)).with_suffix(".provenance.jsonl").as_posix()
+    path = provenance.path(check_category(category)).as_posix()
     if not _COMMIT.fullmatch(commit):  # it comes from the registry, and git would take `--output=x` for an option
         return Origins(missing=f"{commit!r} is no commit")
     if versions.commit_of(root, commit) is None:

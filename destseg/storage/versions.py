@@ -204,7 +204,8 @@ def training_key(root: Path, category: str) -> str:
     Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second.
     """
     stages = _stages(root, category)
-    code = sorted({dep for stage in stages.values() for dep in stage["deps"]})
+    deps = {dep for stage in stages.values() for dep in stage["deps"]}
+    code = sorted(dep for dep in deps if not Path(dep).is_relative_to(DATASETS))  # the version stands for the data
     known = {
         "dataset": dataset_version(root, category),
         "params": _resolved(root, category),

@@ -30,12 +30,18 @@ def page(verdict: Verdict, directory: Path) -> str:
 
 
 def _files(findings: tuple[Finding, ...], directory: Path) -> Iterator[dict[str, Any]]:
-    """The findings of each file with its picture, in the verdict's order; the first are those of the whole dataset."""
+    """The findings of each file with pictures, in the verdict's order; the first are those of the whole dataset."""
     left = _MOST_THUMBNAILS
+
+    def picture(file: str | None) -> str | None:
+        nonlocal left
+        shown = _thumbnail(directory / file) if file and left > 0 else None
+        left -= shown is not None
+        return shown
+
     for file, found in groupby(findings, key=lambda finding: finding.file):
-        picture = _thumbnail(directory / file) if file and left > 0 else None
-        left -= picture is not None
-        yield {"file": file, "findings": list(found), "picture": picture}
+        shown = picture(file)
+        yield {"file": file, "picture": shown, "findings": [(finding, picture(finding.other)) for finding in found]}
 
 
 def _thumbnail(path: Path) -> str | None:

@@ -1,8 +1,10 @@
 """What a dataset is held to: each expectation with its severity and its words for people."""
 
+import functools
 from collections import Counter
 from pathlib import PurePosixPath
 
+from great_expectations.expectations.core.expect_column_median_to_be_between import ExpectColumnMedianToBeBetween
 from great_expectations.expectations.core.expect_column_unique_value_count_to_be_between import (
     ExpectColumnUniqueValueCountToBeBetween,
 )
@@ -17,17 +19,26 @@ from destseg.dataset.images import MAX_PIXELS, MODES
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.dataset.splits import SplitSettings
+from destseg.validation.exposure import MEASURES
 from destseg.validation.mask_expectations import mask_rules
 from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, rule, size
 from destseg.validation.settings import ValidationSettings
 from destseg.validation.verdict import Severity, counted
 
+_GROUPS = 4  # that are all named
 _TEST = IMAGE & (Column("split") == "test")
 
 
-def rules(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
-    """Every rule, in the order in which the page lists them."""
-    return [*_files(settings), *_images(settings), *mask_rules(settings), *_amounts(settings, split)]
+def rules(settings: ValidationSettings, split: SplitSettings, *, has_batch: bool = False) -> list[Rule]:
+    """Every rule, in the order in which the page lists them; `has_batch` as `exposure.compare` says."""
+    return [
+        *_files(settings),
+        *_copies(settings),
+        *_images(settings),
+        *_exposure(settings, has_batch),
+        *mask_rules(settings),
+        *_amounts(settings, split),
+    ]
 
 
 def _files(settings: ValidationSettings) -> list[Rule]:
@@ -69,14 +80,46 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             column="suffix_is_format",
             value_set=[True],
         ),
+    ]
+
+
+def _copies(settings: ValidationSettings) -> list[Rule]:
+    exact = rule(
+        "duplicate",
+        "error",
+        "No image is there twice, neither within train and test nor across them.",
+        ExpectColumnValuesToBeNull,
+        lambda f: f"has the same bytes as {f['duplicate_of']}; remove one of them",
+        where=IMAGE,
+        column="duplicate_of",
+        names_other="duplicate_of",
+    )
+    if not settings.near_duplicate:
+        return [exact]
+    return [
+        exact,
         rule(
-            "duplicate",
+            "leak",
             "error",
-            "No image is there twice, neither within train and test nor across them.",
+            "No test image shows what an image of train/good shows.",
             ExpectColumnValuesToBeNull,
-            lambda f: f"has the same bytes as {f['duplicate_of']}; remove one of them",
+            lambda f: (
+                f"looks like {f['leak_of']}, which trains: a test on it proves nothing; remove one of them "
+                f"(destseg dataset remove), or look at validation.near_duplicate"
+            ),
             where=IMAGE,
-            column="duplicate_of",
+            column="leak_of",
+            names_other="leak_of",
+        ),
+        rule(
+            "near-duplicate",
+            "warning",
+            "No two images of train, and no two of test, show the same.",
+            ExpectColumnValuesToBeNull,
+            lambda f: f"looks like {f['near_duplicate_of']}: it adds little (validation.near_duplicate)",
+            where=IMAGE,
+            column="near_duplicate_of",
+            names_other="near_duplicate_of",
         ),
     ]
 
@@ -143,6 +186,51 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             column="colour",
             max_value=1,
         ),
+        rule(
+            "one-size",
+            "warning",
+            "All images have the same width and height.",
+            ExpectColumnUniqueValueCountToBeBetween,
+            _sizes,
+            where=IMAGE,
+            column="pixels",
+            max_value=1,
+        ),
+    ]
+
+
+def _exposure(settings: ValidationSettings, has_batch: bool) -> list[Rule]:
+    """What `exposure.compare` measured, held against its limits."""
+    limit, shift = settings.max_deviation, settings.max_shift
+    known = [
+        rule(
+            name,
+            "warning",
+            f"No good part's {name} is {limit:g} robust deviations and more from the median.",
+            ExpectColumnValuesToBeBetween,
+            functools.partial(_apart, name),
+            where=IMAGE,
+            column=f"{name}_z",
+            min_value=-limit,
+            max_value=limit,
+        )
+        for name in MEASURES
+    ]
+    if not has_batch:
+        return known
+    return known + [
+        rule(
+            f"{name}-shift",
+            "warning",
+            f"The newest batch's median {name} is within {shift:g} robust deviations of what came before.",
+            ExpectColumnMedianToBeBetween,
+            functools.partial(_shifted, name),
+            where=IMAGE & (Column("in_batch") == True),  # noqa: E712  # Great Expectations' condition
+            column=f"{name}_z",
+            min_value=-shift,
+            max_value=shift,
+        )
+        for name in MEASURES
     ]
 
 
@@ -165,10 +253,13 @@ def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
     if split.calibration_share > 0:
         known.append(enough("calibration", "error", part == "calibration", 1, "normal image", "for calibration", share))
     no_truth = "until there is one, nothing measures which defects the model finds"
+    if not settings.normals_only:
+        no_truth = "add some with their masks, or set validation.normals_only: then nothing measures what is found"
+    missing: Severity = "warning" if settings.normals_only else "error"
     no_good = "the scores of good parts are measured on none"
     return [
         *known,
-        enough("defects", "warning", DEFECT, 1, "defect image", "in test", no_truth),
+        enough("defects", missing, DEFECT, 1, "defect image", "in test", no_truth),
         enough("test-normals", "warning", _TEST & (Column("kind") == GOOD), 1, "image", "in test/good", no_good),
     ]
 
@@ -186,13 +277,42 @@ def _misplaced(facts: Facts) -> str:
 
 
 def _mixed(facts: Facts) -> str:
-    """The groups of colour modes, the smaller one with an example."""
-    files = [f for f in facts["files"] if f["colour"] in ("grey", "RGB")]
-    groups = Counter(f["colour"] for f in files).most_common()
-    example = next(f["path"] for f in files if f["colour"] == groups[-1][0])
+    return f"images of {_groups('colour modes', 'colour', facts['files'])}"
+
+
+def _sizes(facts: Facts) -> str:
+    return f"images of {_groups('sizes', 'pixels', facts['files'])}; has a camera been changed?"
+
+
+def _groups(noun: str, column: str, files: list[Facts]) -> str:
+    """The groups by what is in a column, the smallest with an example; of many only the largest."""
+    examples = {f[column]: f["path"] for f in files if f[column] is not None}
+    groups = Counter(f[column] for f in files if f[column] is not None).most_common()
+    if len(groups) > _GROUPS:
+        return f"{len(groups)} {noun}, the most common {groups[0][0]} ({groups[0][1]} of {counted(len(files), 'file')})"
+    named = " and ".join(f"{count} {name}" for name, count in groups)
+    return f"{'two' if len(groups) == 2 else len(groups)} {noun}: {named} (such as {examples[groups[-1][0]]})"
+
+
+def _apart(name: str, facts: Facts) -> str:
+    """How an image differs from the others in brightness or sharpness."""
+    z = facts[f"{name}_z"]
+    said = f"is far {_word(name, z)} than the other good parts"
+    return f"{said}, by {abs(z):.1f} robust deviations (validation.max_deviation)"
+
+
+def _shifted(name: str, facts: Facts) -> str:
+    z = facts["observed"]
+    count = sum(f["in_batch"] is True for f in facts["files"])
     return (
-        "images of two colour modes: " + " and ".join(f"{n} {colour}" for colour, n in groups) + f" (such as {example})"
+        f"the {counted(count, 'normal image')} that came last are {_word(name, z)} than those before, by {abs(z):.1f} "
+        f"robust deviations; has the light, the lens or the camera changed? (validation.max_shift)"
     )
+
+
+def _word(name: str, z: float) -> str:
+    words = {"brightness": ("darker", "brighter"), "sharpness": ("less sharp", "sharper")}
+    return words[name][int(z > 0)]
 
 
 def _listed(words: list[str]) -> str:

@@ -28,6 +28,8 @@ class Rule:
     expectation: Expectation
     finding: Callable[[Facts], str]
     """What is wrong: from a file's row, or {"observed": value, "files": rows} when the rule is about all of them."""
+    names_other: str | None = None
+    """The column that holds the path of the file that this one is held against."""
 
 
 def rule(
@@ -38,12 +40,20 @@ def rule(
     finding: Callable[[Facts], str],
     *,
     where: Condition | None = None,
+    names_other: str | None = None,
     **arguments: Any,
 ) -> Rule:
     """The rule with its expectation built: of class `expectation`, on the rows `where`, with `arguments`."""
     arguments |= {"row_condition": where, "severity": _SEVERITY[severity]}
     built = expectation(meta={"rule": name}, description=sentence, **arguments)
-    return Rule(name=name, severity=severity, sentence=sentence, expectation=built, finding=finding)
+    return Rule(
+        name=name,
+        severity=severity,
+        sentence=sentence,
+        expectation=built,
+        finding=finding,
+        names_other=names_other,
+    )
 
 
 def size(facts: Facts) -> str:

@@ -15,7 +15,9 @@ from destseg.dataset.images import MODES
 from destseg.dataset.layout import GOOD
 from destseg.dataset.manifest import Row, mask_path
 from destseg.dataset.splits import SplitSettings, is_calibration
+from destseg.validation import exposure
 from destseg.validation.expectations import rules
+from destseg.validation.likeness import nearest
 from destseg.validation.rule import Facts, Rule, size
 from destseg.validation.settings import ValidationSettings
 from destseg.validation.verdict import Finding, Outcome, counted
@@ -31,15 +33,31 @@ _COLOURS = {"RGB": "RGB"} | dict.fromkeys(("1", "L", "I", "I;16", "I;16B", "I;16
 # The table's columns. Text and truth values stay Python objects: a column may hold nothing but None.
 _OBJECTS = (
     *("path", "split", "kind", "role", "part", "sha256", "format", "suffix_is_format", "mode", "colour", "error"),
-    *("duplicate_of", "partner", "partner_size", "mask", "twin", "marks_defect", "same_size", "two_values"),
+    *(
+        "duplicate_of",
+        "leak_of",
+        "near_duplicate_of",
+        "pixels",
+        "in_batch",
+        "partner",
+        "partner_size",
+        "mask",
+        "twin",
+        "marks_defect",
+        "same_size",
+        "two_values",
+    ),
 )
 _NUMBERS = ("width", "height", "short_side", "long_side", "mean", "std", "saturated", "share", "scaled_pixels")
+_DEVIATIONS = tuple(f"{name}_z" for name in exposure.MEASURES)
 
 
-def run(rows: Sequence[Row], split: SplitSettings, settings: ValidationSettings) -> tuple[list[Outcome], list[Finding]]:
-    """Each rule's outcome on the manifest, and all that is wrong."""
-    table = frame(rows, split)
-    known = rules(settings, split)
+def run(
+    rows: Sequence[Row], split: SplitSettings, settings: ValidationSettings, newest: frozenset[str] = frozenset()
+) -> tuple[list[Outcome], list[Finding]]:
+    """Each rule's outcome on the manifest, and all that is wrong; `newest` has the SHA-256s of the last batch."""
+    table = frame(rows, split, settings, newest)
+    known = rules(settings, split, has_batch=bool(table["in_batch"].any()))
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # sets itself to INFO
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -62,7 +80,9 @@ def run(rows: Sequence[Row], split: SplitSettings, settings: ValidationSettings)
     return outcomes, findings
 
 
-def frame(rows: Sequence[Row], split: SplitSettings) -> pd.DataFrame:
+def frame(
+    rows: Sequence[Row], split: SplitSettings, settings: ValidationSettings, newest: frozenset[str]
+) -> pd.DataFrame:
     """The manifest as a table, with what follows about a file from the others; `row` is its place in the manifest."""
     records = [_own(row, split) | {"row": index} for index, row in enumerate(rows)]
     images = [record for record in records if record["role"] == "image"]
@@ -75,13 +95,27 @@ def frame(rows: Sequence[Row], split: SplitSettings) -> pd.DataFrame:
             image["duplicate_of"] = first
         if image["partner"] and (first := same_mask.setdefault(image["partner"], image["path"])) != image["path"]:
             image["twin"] = first
+    exposure.compare(images, newest)
+    if settings.near_duplicate:
+        _compare(images, settings.near_duplicate)
     for record in records:
         record["partner_size"] = sizes.get(record["partner"])
     table = pd.DataFrame({"row": range(len(records))})
-    for names, dtype in ((_OBJECTS, "object"), (_NUMBERS, "float64")):
+    for names, dtype in ((_OBJECTS, "object"), ((*_NUMBERS, *_DEVIATIONS), "float64")):
         for name in names:
             table[name] = pd.Series([record.get(name) for record in records], dtype=dtype)
     return table
+
+
+def _compare(images: Sequence[Facts], limit: float) -> None:
+    """Enters `leak_of` and `near_duplicate_of`; the same bytes are another finding."""
+    shown = [image for image in images if image["thumbnail"] and not image.get("duplicate_of")]
+    groups = [int(image["split"] != "train") for image in shown]
+    for image, group, near in zip(shown, groups, nearest([i["thumbnail"] for i in shown], groups, limit), strict=True):
+        if group in near:
+            image["near_duplicate_of"] = shown[near[group]]["path"]
+        if group and 0 in near:
+            image["leak_of"] = shown[near[0]]["path"]
 
 
 def _own(row: Row, split: SplitSettings) -> Facts:
@@ -102,6 +136,7 @@ def _own(row: Row, split: SplitSettings) -> Facts:
         return facts | {"error": None}  # the mode is the finding
     if row.error is None:
         facts["colour"] = _COLOURS.get(row.mode or "")
+        facts["pixels"] = size(facts)
         if (row.split, row.kind) == ("train", GOOD):
             facts["part"] = "calibration" if is_calibration(row.sha256, split.calibration_share) else "training"
     return facts
@@ -130,6 +165,12 @@ def _findings(rule: Rule, result: dict[str, Any], files: list[Facts]) -> list[Fi
         return [Finding(severity=rule.severity, file=None, expectation=rule.name, text=text)]
     wrong = [files[int(entry["row"])] for entry in result["unexpected_index_list"]]
     return [
-        Finding(severity=rule.severity, file=facts["path"], expectation=rule.name, text=rule.finding(facts))
+        Finding(
+            severity=rule.severity,
+            file=facts["path"],
+            expectation=rule.name,
+            text=rule.finding(facts),
+            other=facts[rule.names_other] if rule.names_other else None,
+        )
         for facts in wrong
     ]

@@ -4,19 +4,22 @@ import gc
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import GOOD, build_dir, dataset_dir
 from destseg.dataset.manifest import Row, manifest
+from destseg.dataset.provenance import Record
 from destseg.dataset.splits import SplitSettings, split
 from destseg.files import remove, replacing
 from destseg.settings import read_section
+from destseg.validation.exposure import newest
 from destseg.validation.settings import ValidationSettings
 from destseg.validation.verdict import Rejected, Verdict, by_file
 
@@ -36,6 +39,7 @@ def validate(category: str) -> Verdict:
         read_section("image", ImageSettings, category=category),
         parts,
         read_section("validation", ValidationSettings, category=category),
+        provenance.read(Path(), category),
     )
     _write_report(verdict, directory, report)
     if not verdict.accepted:
@@ -45,13 +49,27 @@ def validate(category: str) -> Verdict:
     return verdict
 
 
-def check(directory: Path, *, image: ImageSettings, parts: SplitSettings, settings: ValidationSettings) -> Verdict:
-    """All that is right and wrong with the MVTec-format dataset in `directory`; writes nothing, raises no Rejected."""
-    return _checked(directory, image, parts, settings)[0]
+def check(
+    directory: Path,
+    *,
+    image: ImageSettings,
+    parts: SplitSettings,
+    settings: ValidationSettings,
+    records: Sequence[Record] = (),
+) -> Verdict:
+    """All that is right and wrong with the MVTec-format dataset in `directory`; writes nothing, raises no Rejected.
+
+    `records` is its provenance, from which the batch that came last is known.
+    """
+    return _checked(directory, image, parts, settings, records)[0]
 
 
 def _checked(
-    directory: Path, image: ImageSettings, parts: SplitSettings, settings: ValidationSettings
+    directory: Path,
+    image: ImageSettings,
+    parts: SplitSettings,
+    settings: ValidationSettings,
+    records: Sequence[Record],
 ) -> tuple[Verdict, list[Row]]:
     if not directory.is_dir():
         raise Error(f"{directory} does not exist; get it with `dvc pull`, or add it with `destseg dataset add`")
@@ -61,7 +79,8 @@ def _checked(
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import writes hundreds of lines
     with _no_collection():
         from destseg.validation.suite import run
-    outcomes, findings = run(rows, parts, settings)
+    listed = frozenset(row.sha256 for row in rows if (row.role, row.split) == ("image", "train"))
+    outcomes, findings = run(rows, parts, settings, newest(records, listed))
     errors = sum(finding.severity == "error" for finding in findings)
     training, calibration = ([], []) if errors else _shared_out(rows, parts)
     verdict = Verdict(

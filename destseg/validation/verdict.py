@@ -19,6 +19,8 @@ class Finding:
     file: str | None
     expectation: str
     text: str
+    other: str | None = None
+    """The file that this one is held against, where the text names one."""
 
     def __str__(self) -> str:
         return f"{self.file or 'dataset'}: {self.text}"

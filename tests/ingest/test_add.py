@@ -10,8 +10,8 @@ import yaml
 from PIL import Image
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.ingest import add as room
-from destseg.ingest import provenance
 from destseg.ingest.add import add, list_datasets
 from destseg.storage import versions
 
@@ -110,6 +110,15 @@ def test_the_first_version_says_where_its_photographs_came_from(root: Path, sour
     before = (root / provenance.path("screw")).read_bytes()
     add("screw", source, root)
     assert (root / provenance.path("screw")).read_bytes() == before
+
+
+def test_a_folder_without_defects_is_entered_as_normals_only(root: Path, source: Path) -> None:
+    shutil.rmtree(source / "test/scratch")
+    shutil.rmtree(source / "ground_truth")
+    add("screw", source, root)
+    assert yaml.safe_load((root / "params.yaml").read_text())["categories"]["screw"]["validation"] == {
+        "normals_only": True
+    }
 
 
 def test_params_keep_their_comments(root: Path) -> None:

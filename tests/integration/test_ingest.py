@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from destseg import Error
-from destseg.ingest import provenance
+from destseg.dataset import provenance
 from destseg.ingest.batch import BatchResult
 from destseg.storage import s3, versions
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from destseg.dataset import provenance
 from destseg.dataset.demo import render_image
-from destseg.ingest import provenance
 from destseg.ingest.add import add
 from destseg.storage import s3, versions
 

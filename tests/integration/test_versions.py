@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from destseg import Error
-from destseg.ingest import provenance
+from destseg.dataset import provenance
 from destseg.ingest.batch import BatchResult
 from destseg.ingest.contact_sheet import CAPTION, CELL, COLUMNS, GAP, TITLE, contact_sheet
 from destseg.ingest.history import diff, history

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.files import sha256
-from destseg.ingest import provenance
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage

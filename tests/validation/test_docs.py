@@ -53,6 +53,13 @@ def test_a_finding_stands_beside_the_picture_of_its_file(dataset: Path) -> None:
     assert all(address.startswith("data:") for address in addresses)
 
 
+def test_a_copy_stands_beside_the_picture_that_it_is_a_copy_of(dataset: Path) -> None:
+    Image.open(dataset / "train/good/000.png").save(dataset / "train/good/again.jpg", quality=90)
+    validate("tile")
+    text, _ = page_of(PAGE.read_text())
+    assert re.search(r'alt="train/good/000.png">looks like train/good/000.png', text)
+
+
 def test_a_hostile_file_name_is_text_and_nothing_else(dataset: Path) -> None:
     (dataset / "train/good/<script>alert(1)<").mkdir()
     (dataset / "train/good/<script>alert(1)<" / "script>.png").write_bytes(b"x")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.splits import SplitSettings
@@ -112,10 +112,36 @@ def test_two_images_that_share_a_mask_are_an_error(dataset: Path) -> None:
     ]
 
 
+def resized(dataset: Path) -> None:
+    """A dataset whose last photograph came from another camera."""
+    grey(dataset / A, np.random.default_rng(9).integers(0, 250, (80, 96)))
+
+
+def darkened(dataset: Path) -> None:
+    grey(dataset / A, np.clip(np.asarray(Image.open(dataset / A)).astype(float) - 15, 0, 255))
+
+
+def blurred(dataset: Path) -> None:
+    Image.open(dataset / A).filter(ImageFilter.GaussianBlur(2)).save(dataset / A)
+
+
+def recompressed(source: str, target: str) -> Break:
+    """The same photograph again, in lower quality."""
+    return lambda dataset: Image.open(dataset / source).save(dataset / target, quality=90)
+
+
 WARNINGS: list[tuple[Break, str | None, str]] = [
-    (drawn(A, nearly_white()), A, "is overexposed: 88% of its pixels are at 255"),
-    (drawn(A, np.random.default_rng(0).integers(0, 250, (64, 64)), format="BMP"), A, "holds BMP, which its name"),
     (converted("RGB"), None, "images of two colour modes: 29 grey and 1 RGB (such as train/good/000.png)"),
+    (resized, None, "images of two sizes: 29 64x64 and 1 96x80 (such as train/good/000.png); has a camera been"),
+    (darkened, A, "is far darker than the other good parts, by "),
+    (blurred, A, "is far less sharp than the other good parts, by "),
+    (recompressed(A, "train/good/again.jpg"), "train/good/again.jpg", f"looks like {A}: it adds little"),
+    (
+        recompressed("test/dent/000.png", "test/good/again.jpg"),
+        "test/good/again.jpg",
+        "looks like test/dent/000.png: it adds little",
+    ),
+    (drawn(A, np.random.default_rng(0).integers(0, 250, (64, 64)), format="BMP"), A, "holds BMP, which its name"),
     (lambda dataset: shutil.rmtree(dataset / "test/good"), None, "0 images in test/good, expected at least 1"),
 ]
 
@@ -131,18 +157,45 @@ def test_a_doubt_is_a_warning_and_the_dataset_is_accepted(
     assert text in verdict.findings[0].text
 
 
+def test_an_overexposed_image_is_a_warning(dataset: Path) -> None:
+    grey(dataset / A, nearly_white())
+    found = {finding.expectation: finding for finding in checked(dataset).findings}
+    assert set(found) == {"saturated", "brightness", "sharpness"}
+    assert str(found["saturated"]) == f"{A}: is overexposed: 88% of its pixels are at 255"
+
+
+def test_a_test_image_that_looks_like_a_training_image_is_an_error(dataset: Path) -> None:
+    recompressed(A, "test/good/again.jpg")(dataset)
+    verdict = checked(dataset)
+    assert [(f.severity, f.file) for f in verdict.findings] == [("error", "test/good/again.jpg")]
+    assert f"looks like {A}, which trains" in verdict.findings[0].text
+    assert checked(dataset, ValidationSettings(near_duplicate=0)).findings == ()
+
+
+def test_images_that_are_all_alike_but_for_noise_are_near_duplicates(dataset: Path) -> None:
+    scene, chance = np.random.default_rng(0).integers(0, 240, (64, 64)), np.random.default_rng(1)
+    for path in (dataset / "train/good").iterdir():
+        grey(path, scene + (chance.random((64, 64)) < 0.02))
+    found = [finding for finding in checked(dataset).findings if finding.expectation == "near-duplicate"]
+    assert len(found) == 23
+
+
 def test_a_mask_that_vanishes_at_the_models_size_is_a_warning(dataset: Path) -> None:
     grey(dataset / "test/dent/000.png", np.random.default_rng(9).integers(0, 250, (512, 512)))
     grey(dataset / MASK, one_pixel(512))
     assert [(f.severity, f.file, f.expectation) for f in checked(dataset).findings] == [
-        ("warning", MASK, "mask-scaled")
+        ("warning", None, "one-size"),
+        ("warning", MASK, "mask-scaled"),
     ]
 
 
-def test_normals_alone_are_accepted_with_a_warning_for_each_missing_part(dataset: Path) -> None:
+def test_normals_alone_are_accepted_where_the_settings_say_so(dataset: Path) -> None:
     shutil.rmtree(dataset / "test")
     shutil.rmtree(dataset / "ground_truth")
-    verdict = checked(dataset)
+    refused = checked(dataset)
+    assert (refused.findings[0].severity, refused.findings[0].expectation) == ("error", "defects")
+    assert "add some with their masks, or set validation.normals_only" in refused.findings[0].text
+    verdict = checked(dataset, ValidationSettings(normals_only=True))
     assert verdict.accepted
     assert {finding.expectation for finding in verdict.findings} == {"defects", "test-normals"}
 
@@ -157,7 +210,7 @@ def test_too_few_normals_name_what_there_is_and_what_is_needed(dataset: Path) ->
 def test_an_empty_folder_is_refused_for_its_missing_normals(tmp_path: Path) -> None:
     verdict = checked(tmp_path)
     errors = {finding.expectation for finding in verdict.findings if finding.severity == "error"}
-    assert errors == {"normals", "training", "calibration"}
+    assert errors == {"normals", "training", "calibration", "defects"}
 
 
 def test_without_a_calibration_share_no_image_is_held_out_and_none_is_missed(dataset: Path) -> None:
@@ -167,7 +220,7 @@ def test_without_a_calibration_share_no_image_is_held_out_and_none_is_missed(dat
 
 
 def test_a_format_that_the_settings_leave_out_is_refused(dataset: Path) -> None:
-    Image.open(dataset / A).save(dataset / "train/good/lossy.jpg")
+    grey(dataset / "train/good/lossy.jpg", np.random.default_rng(9).integers(0, 250, (64, 64)))
     verdict = checked(dataset, ValidationSettings(formats=("PNG", "TIFF")))
     assert [str(finding) for finding in verdict.findings] == [
         "train/good/lossy.jpg: is JPEG, expected PNG or TIFF (validation.formats)"
@@ -193,7 +246,7 @@ def test_all_findings_come_at_once_the_files_with_errors_first(dataset: Path) ->
         ("error", "ground_truth/dent/002_mask.png"),
         ("error", "test/dent/001.png"),
         ("error", "train/good/002.png"),
-        ("warning", "train/good/001.png"),
+        *[("warning", "train/good/001.png")] * 3,
     ]
 
 

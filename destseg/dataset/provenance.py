@@ -1,14 +1,13 @@
 """data/mvtec/<category>.provenance.jsonl: where each photograph came from, in git beside its dataset version."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from destseg import Error
 from destseg.dataset.layout import DATASETS
 from destseg.files import write_text
-from destseg.ingest.inbox import Photograph
 
 Record = dict[str, Any]
 
@@ -40,26 +39,19 @@ def write(root: Path, category: str, records: Iterable[Record]) -> None:
     write_text(root / path(category), "".join(lines))
 
 
-def with_new(records: Iterable[Record], accepted: Mapping[str, Photograph], version: str) -> list[Record]:
-    """The records and those of the accepted photographs, which are new in `version`."""
-    return [*records, *(_record(photograph) | {"version": version} for photograph in accepted.values())]
+def with_new(records: Iterable[Record], accepted: Iterable[Record], version: str) -> list[Record]:
+    """The records and those of photographs that are new in `version`."""
+    return [*records, *(record | {"version": version} for record in accepted)]
 
 
-def with_keys(records: Iterable[Record], again: Iterable[Photograph]) -> list[Record]:
+def with_keys(records: Iterable[Record], again: Iterable[Record]) -> list[Record]:
     """The records, those of photographs that came again with the keys under which they did."""
     known = {record["sha256"]: record for record in records}
-    for photograph in again:
-        keys = known.get(photograph.sha256, {}).get("keys", [])
-        if photograph.sha256 in known and photograph.key not in keys:
-            known[photograph.sha256] = known[photograph.sha256] | {"keys": sorted([*keys, photograph.key])}
+    for record in again:
+        before = known.get(record["sha256"])
+        if before and (more := set(record["keys"]) - set(before.get("keys", []))):
+            known[record["sha256"]] = before | {"keys": sorted([*before.get("keys", []), *more])}
     return list(known.values())
-
-
-def _record(photograph: Photograph) -> Record:
-    about = {"etag": photograph.etag, "modified": photograph.modified, "size": photograph.size, **photograph.about}
-    if photograph.mask:
-        about["mask_key"] = photograph.mask.key
-    return {"sha256": photograph.sha256, "name": photograph.name, "keys": [photograph.key], **about}
 
 
 def from_inbox(records: Iterable[Record]) -> list[Record]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from destseg import Error
-from destseg.ingest import provenance
+from destseg.dataset import provenance
 
 
 def test_records_are_sorted_by_hash_whatever_their_order(tmp_path: Path) -> None:
