@@ -23,8 +23,8 @@ def nearest(thumbnails: Sequence[str], groups: Sequence[int], limit: float) -> l
     found: list[dict[int, int]] = [{} for _ in range(count)]
     if count < 2:
         return found
-    gradients = _gradients(thumbnails)
-    near = max(limit * _usual(gradients), _SAME)
+    gradients = gradients_of(thumbnails)
+    near = max(limit * usual(gradients), _SAME)
     group = np.asarray(groups)
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
@@ -39,7 +39,7 @@ def nearest(thumbnails: Sequence[str], groups: Sequence[int], limit: float) -> l
     return found
 
 
-def _gradients(thumbnails: Sequence[str]) -> np.ndarray:
+def gradients_of(thumbnails: Sequence[str]) -> np.ndarray:
     """float32 [N, D] of length 1; a thumbnail of one grey has none, and is like no other."""
     out = np.empty((len(thumbnails), 2 * (THUMBNAIL - 1) ** 2), np.float32)
     for index, text in enumerate(thumbnails):
@@ -51,7 +51,7 @@ def _gradients(thumbnails: Sequence[str]) -> np.ndarray:
     return out
 
 
-def _usual(gradients: np.ndarray) -> float:
+def usual(gradients: np.ndarray) -> float:
     """The median difference of two images, from pairs that are the same at each call."""
     pairs = np.random.default_rng(0).integers(0, len(gradients), (_PAIRS, 2))
     first, second = gradients[pairs[pairs[:, 0] != pairs[:, 1]].T]
