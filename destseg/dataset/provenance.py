@@ -1,7 +1,7 @@
 """data/mvtec/<category>.provenance.jsonl: where each photograph came from, in git beside its dataset version."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,11 @@ def with_keys(records: Iterable[Record], again: Iterable[Record]) -> list[Record
         if before and (more := set(record["keys"]) - set(before.get("keys", []))):
             known[record["sha256"]] = before | {"keys": sorted([*before.get("keys", []), *more])}
     return list(known.values())
+
+
+def with_about(records: Iterable[Record], about: Mapping[str, Mapping[str, str]]) -> list[Record]:
+    """The records with what sidecars say of photographs, by SHA-256; what is known already stays."""
+    return [{**about.get(str(record["sha256"]), {}), **record} for record in records]
 
 
 def from_inbox(records: Iterable[Record]) -> list[Record]:

@@ -96,13 +96,14 @@ def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) 
             if not _publish(category, root, verdicts):
                 continue
         _tidy(category, bucket, verdicts)
+        rejected = [*verdicts.rejected, *verdicts.strays]
         return BatchResult(
             category=category,
             accepted=len(verdicts.accepted),
-            rejected=len(verdicts.rejected) + len(verdicts.strays),
+            rejected=len(rejected),
             duplicates=len(verdicts.duplicates),
             waiting=verdicts.later + len(verdicts.pending),
-            reasons={part.key: part.reason or "" for part in [*verdicts.rejected, *verdicts.strays]},
+            reasons={part.key: part.reason or "" for part in rejected},
             dataset_version=versions.dataset_version(root, category) if verdicts.accepted else None,
             commit=versions.head(root) if versions.head(root) != before else None,
         )
@@ -129,7 +130,9 @@ def _judge(category: str, root: Path, bucket: str, folder: Path, settings: Inges
         bit_depth=read_section("image", ImageSettings, category=category, path=params).bit_depth,
         limits=read_section("validation", ValidationSettings, category=category, path=params),
     )
+    late, alone = inbox.late_sidecars(bucket, alone, provenance.read(root, category))
     verdicts = judged(photographs, alone, versions.listing(root, category), settings.mask_wait_hours)
+    verdicts.late = late
     verdicts.later += len(found) - len(taken)
     rejected = verdicts.rejected
     # The share is of all that was listed: what another run has just taken away was usable more often than not.
@@ -146,7 +149,7 @@ def _judge(category: str, root: Path, bucket: str, folder: Path, settings: Inges
 def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
     """Version, push the data, commit, push the commit; False when another run has changed the dataset meanwhile.
 
-    Does nothing where there is neither a new photograph nor a new key of a known one.
+    Does nothing where there is neither a new photograph nor anything new of a known one.
     """
     before = versions.dataset_version(root, category)
     known = provenance.read(root, category)
@@ -155,6 +158,7 @@ def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
     after = versions.dataset_version(root, category)
     grown = provenance.with_new(known, (photograph.record for photograph in verdicts.accepted.values()), after)
     records = provenance.with_keys(grown, (photograph.record for photograph in verdicts.duplicates))
+    records = provenance.with_about(records, {sidecar.photograph: sidecar.about for sidecar in verdicts.late})
     if records == known:
         return True
     provenance.write(root, category, records)
@@ -185,7 +189,9 @@ def _message(category: str, verdicts: Verdicts, before: str, after: str) -> str:
     new = f"{len(verdicts.accepted)} new photographs" + (f", {defects} of them with defects" if defects else "")
     counts = f"{len(verdicts.rejected)} rejected, {len(verdicts.duplicates)} duplicates"
     if not verdicts.accepted:
-        return f"{category}: known photographs under new keys\n\nDataset version {before} as before; {counts}.\n"
+        return (
+            f"{category}: new keys or sidecars of known photographs\n\nDataset version {before} as before; {counts}.\n"
+        )
     hashes = "\n".join(f"  {sha256[:16]}" for sha256 in sorted(verdicts.accepted))
     return f"{category}: {new}\n\nDataset version {after}, before {before}; {counts}.\nNew:\n{hashes}\n"
 
@@ -194,6 +200,11 @@ def _tidy(category: str, bucket: str, verdicts: Verdicts) -> None:
     """Take out of the inbox what has been dealt with, the unusable first: a repetition must never see only those."""
     for part in [*verdicts.rejected, *verdicts.strays]:
         quarantine.put(bucket, category, part)
+    for sidecar in verdicts.late:
+        if sidecar.reason:
+            quarantine.put(bucket, category, sidecar)
+        else:
+            s3.delete_if_unchanged(bucket, sidecar.key, sidecar.etag)
     for part in verdicts.pending:
         if quarantine.put_before(bucket, category, part):  # by a run that was killed before it had deleted all
             s3.delete_if_unchanged(bucket, part.key, part.etag)

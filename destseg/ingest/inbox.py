@@ -1,5 +1,6 @@
 """What waits in inbox/<category>/, and which of it is a usable photograph. Nothing here changes the inbox."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -89,6 +90,15 @@ class Photograph(Part):
         return [part for part in (self.mask, self.sidecar) if part] + [self]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LateSidecar(Part):
+    """A sidecar that came after its photograph was taken; its `reason` says why it says nothing."""
+
+    photograph: str
+    """Its SHA-256."""
+    about: dict[str, str]
+
+
 def waiting(bucket: str, category: str) -> list[s3.Object]:
     """The objects of the inbox; folder markers are none."""
     return [item for item in s3.list_objects(bucket, prefix(category)) if not item.key.endswith("/")]
@@ -119,6 +129,30 @@ def read(
                 logger.info("%d of %d photographs read from the inbox", done, len(arrivals))
             if photograph is not None:
                 yield photograph
+
+
+def late_sidecars(
+    bucket: str, alone: Sequence[s3.Object], records: Sequence[Record]
+) -> tuple[list[LateSidecar], list[s3.Object]]:
+    """Of the objects without a photograph, the sidecars of photographs that the dataset has, and the others.
+
+    Where a key was used again, it is the last photograph's.
+    """
+    owners: dict[str, str] = {}
+    for record in sorted(records, key=lambda record: str(record.get("modified"))):
+        for key in record.get("keys", []):
+            owners[f"{key}.json"] = owners[f"{key.removesuffix(PurePosixPath(key).suffix)}.json"] = record["sha256"]
+    late, rest = [], []
+    for item in alone:
+        if item.key not in owners:
+            rest.append(item)
+            continue
+        with contextlib.suppress(s3.MissingObject):
+            part, content = _read(bucket, item, MAX_SIDECAR)
+            about, wrong = read_sidecar(content)
+            fields = vars(part) | {"reason": part.reason or wrong}
+            late.append(LateSidecar(**fields, photograph=owners[item.key], about=about))
+    return late, rest
 
 
 def _judge(

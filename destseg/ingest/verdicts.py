@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from destseg.dataset.layout import GOOD
 from destseg.dataset.manifest import MASK_SUFFIX
-from destseg.ingest.inbox import Part, Photograph
+from destseg.ingest.inbox import LateSidecar, Part, Photograph
 from destseg.storage import s3
 
 
@@ -22,6 +22,8 @@ class Verdicts:
     """Masks and sidecars whose photograph never came, to quarantine as well."""
     duplicates: list[Photograph] = field(default_factory=list)
     """Known to the dataset, or the same as one that is accepted."""
+    late: list[LateSidecar] = field(default_factory=list)
+    """Of photographs that the dataset has."""
     pending: list[Part] = field(default_factory=list)
     """Defects that wait for their mask, masks and sidecars that wait for their photograph."""
     later: int = 0
