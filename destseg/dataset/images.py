@@ -5,15 +5,16 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from destseg import Error
 from destseg.ahead import ahead
@@ -61,32 +62,70 @@ class ImageSettings:
             raise ValueError(f"bit_depth is {self.bit_depth}, expected 8 to 16")
 
 
-def decode(source: Source, *, bit_depth: int = 8) -> Image.Image:
-    """The photograph as 8-bit RGB, turned as its EXIF orientation says; an ImageError says what is wrong with it."""
-    name = str(source) if isinstance(source, Path) else "image"
+@contextmanager
+def readable(name: str, expected: str) -> Iterator[None]:
+    """What Pillow raises on a broken file, as an ImageError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours and stricter
-            image: Image.Image = Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"{name} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
-        if image.mode.startswith("I") or image.mode == "F":
-            image = _from_deep(image, bit_depth, name)
-        elif image.mode not in MODES:
-            raise ImageError(f"{name} has colour mode {image.mode}, expected grey or RGB without transparency")
-        return ImageOps.exif_transpose(image).convert("RGB")
+        yield
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels") from None
     except BROKEN as error:
-        raise ImageError(f"{name} cannot be decoded ({error}); expected one of {', '.join(FORMATS)}") from None
+        said = str(error) if isinstance(error, OSError | SyntaxError | ValueError) else ""
+        if isinstance(error, UnidentifiedImageError):
+            said = "its header is damaged, or of no image"
+        raise ImageError(f"{name} cannot be decoded ({said or 'the file is damaged'}); expected {expected}") from None
+
+
+def opened(source: Source, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The file's picture, its pixels not yet read."""
+    # Pillow warns of sizes, where MAX_PIXELS is stricter, and of tags that it does without: nothing for the person who
+    # sent the file. A filter of the whole process, as `warnings.catch_warnings` is not for threads.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    return Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=formats)
+
+
+def check_single(image: Image.Image, name: str) -> None:
+    """An ImageError when the file has too many pixels, or several pictures of which only the first would be seen."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{name} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
+    if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a JPEG with its preview behind it
+        raise ImageError(f"{name} holds several pictures (pages or an animation), expected one in a file")
+
+
+def decode(source: Source, *, bit_depth: int = 8) -> Image.Image:
+    """The photograph as 8-bit RGB, turned as its EXIF orientation says; an ImageError says what is wrong with it."""
+    name = str(source) if isinstance(source, Path) else "image"
+    with readable(name, f"one of {', '.join(FORMATS)}"):
+        image = opened(source)
+        check_single(image, name)
+        if image.mode not in (*MODES, "F"):
+            raise ImageError(f"{name} has colour mode {image.mode}, expected grey or RGB without transparency")
+        if "transparency" in image.info:
+            raise ImageError(f"{name} has a transparent colour, expected grey or RGB without transparency")
+        if bit_depth < 16 and image.mode == "RGB" and _is_deep(image):  # Pillow keeps the upper 8 bits
+            raise ImageError(
+                f"{name} has 16-bit colour, of which {bit_depth} bits cannot be told apart; expected 8-bit colour, "
+                f"16-bit grey, or image.bit_depth 16 in params.yaml where the samples use all 16 bits"
+            )
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _from_deep(image, bit_depth, name)
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an RGB file has 16 bits a sample, which Pillow's mode does not say."""
+    bits = getattr(image, "tag_v2", {}).get(258, (8,))  # TIFF: BitsPerSample
+    return max(bits) > 8 or any(";16" in str(tile) for tile in getattr(image, "tile", ()))
 
 
 def _from_deep(image: Image.Image, bit_depth: int, name: str) -> Image.Image:
+    if image.mode == "F":
+        raise ImageError(f"{name} has floating-point values, expected whole numbers of 8 to 16 bits")
     values = np.asarray(image)
     top = 2**bit_depth - 1
-    if image.mode == "F" or values.min() < 0 or values.max() > top:
+    if values.min() < 0 or values.max() > top:
         raise ImageError(
             f"{name} has values from {values.min()} to {values.max()}, expected 0 to {top}; "
             f"set image.bit_depth in params.yaml to what the camera gives"
@@ -124,14 +163,9 @@ def batches(sources: Iterable[Source], settings: ImageSettings, size: int) -> Ge
 def load_mask(source: Source, size: int) -> np.ndarray:
     """bool [size, size]: the mask resized bilinearly, then >= 0.5 (the rule beside every metric)."""
     name = str(source) if isinstance(source, Path) else "image"
-    file = source if isinstance(source, Path) else io.BytesIO(source)
-    try:
-        with Image.open(file, formats=("PNG", "BMP", "TIFF")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{name} has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
-            grey = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
-    except FileNotFoundError:
-        raise ImageError(f"{name} does not exist; every defect image needs its mask") from None
-    except (*BROKEN, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name} cannot be decoded ({error}); expected an 8-bit PNG, 0 and 255") from None
+    if isinstance(source, Path) and not source.exists():
+        raise ImageError(f"{name} does not exist; every defect image needs its mask")
+    with readable(name, "an 8-bit PNG, 0 and 255"), opened(source, ("PNG", "BMP", "TIFF")) as image:
+        check_single(image, name)
+        grey = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(grey) >= 127.5

@@ -2,12 +2,10 @@
 
 import base64
 import hashlib
-import io
 import logging
 import os
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +15,17 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from destseg.dataset.images import BROKEN, FORMATS, MAX_PIXELS, MODES, ImageError, ImageSettings, decode, load_mask
+from destseg.dataset.images import (
+    BROKEN,
+    FORMATS,
+    MAX_PIXELS,
+    MODES,
+    ImageError,
+    ImageSettings,
+    decode,
+    load_mask,
+    opened,
+)
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.remembered import Remembered, remembered
 
@@ -122,9 +130,9 @@ def measure(path: Path, role: Role, image: ImageSettings, known: Remembered | No
     if known and (seen := known.get(key)):
         return Content(**seen)
     if role == "image":
-        content = _decoded(content, data, lambda opened: _image_facts(opened, data, image))
+        content = _decoded(content, data, lambda found: _image_facts(found, data, image))
     else:
-        content = _decoded(content, data, lambda opened: _mask_facts(opened, data, image))
+        content = _decoded(content, data, lambda found: _mask_facts(found, data, image))
     if known:
         known.put(key, asdict(content))
     return content
@@ -135,15 +143,12 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
     if not data:
         return replace(content, error="is empty (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours and stricter
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
-        with opened:
-            known = "JPEG" if opened.format == "MPO" else opened.format  # a JPEG file with several pictures
-            content = replace(content, format=known, mode=opened.mode, width=opened.width, height=opened.height)
-            if opened.width * opened.height > MAX_PIXELS:
-                raise ImageError(f"has {opened.width}x{opened.height} pixels, expected at most {MAX_PIXELS:,}")
-            return replace(content, **facts(opened))  # type: ignore[arg-type]  # names and types match Content's
+        with opened(data) as image:
+            known = "JPEG" if image.format == "MPO" else image.format  # a JPEG file with several pictures
+            content = replace(content, format=known, mode=image.mode, width=image.width, height=image.height)
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"has {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,}")
+            return replace(content, **facts(image))  # type: ignore[arg-type]  # names and types match Content's
     except UnidentifiedImageError:
         return replace(content, error=f"holds no image of a known format; expected one of {', '.join(FORMATS)}")
     except ImageError as error:
@@ -154,8 +159,8 @@ def _decoded(content: Content, data: bytes, facts: Callable[[Image.Image], dict[
         return replace(content, error=f"cannot be decoded ({error})")
 
 
-def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
-    if opened.mode not in MODES:
+def _image_facts(found: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
+    if found.mode not in MODES:
         return {}  # the mode says it; `decode` would refuse it too
     grey = decode(data, bit_depth=image.bit_depth).convert("L")
     counts = np.array(grey.histogram(), dtype=np.float64)
@@ -172,8 +177,8 @@ def _image_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict
     }
 
 
-def _mask_facts(opened: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
-    counts = np.array(opened.convert("L").histogram())
+def _mask_facts(found: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
+    counts = np.array(found.convert("L").histogram())
     return {
         "two_values": not counts[1:255].any(),
         "share": float(counts[128:].sum() / counts.sum()),

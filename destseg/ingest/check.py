@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from destseg import Error
-from destseg.dataset.images import BROKEN, WORKERS, ImageError, decode
+from destseg.dataset.images import WORKERS, ImageError, check_single, decode, opened, readable
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -76,14 +74,13 @@ def _unreadable(source: Path, files: list[str], bit_depth: int) -> Iterator[str]
         path = source / name
         try:
             if name.startswith("ground_truth/"):
-                with Image.open(path, formats=("PNG", "BMP", "TIFF")) as mask:
+                with readable(f"{name}:", "an 8-bit PNG, 0 and 255"), opened(path, ("PNG", "BMP", "TIFF")) as mask:
+                    check_single(mask, f"{name}:")
                     empty = not any(mask.convert("L").histogram()[128:])
                     return mask.size, f"{name}: the mask marks nothing; expected 255 on the defect" if empty else None
             return decode(path, bit_depth=bit_depth).size, None
         except ImageError as error:
             return _UNREADABLE, str(error).replace(str(path), f"{name}:", 1)
-        except (*BROKEN, Image.DecompressionBombError) as error:
-            return _UNREADABLE, f"{name}: cannot be decoded ({error})"
 
     with ThreadPoolExecutor(WORKERS) as pool:
         for done, (name, (size, mistake)) in enumerate(zip(files, pool.map(look, files), strict=True), start=1):

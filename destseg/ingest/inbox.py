@@ -2,9 +2,9 @@
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from destseg.dataset.images import BROKEN, FORMATS, ImageError, decode
+from destseg.dataset.images import FORMATS, ImageError, check_single, decode, opened, readable
 from destseg.dataset.layout import GOOD
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.dataset.provenance import Record
@@ -192,7 +192,6 @@ def _read(bucket: str, item: s3.Object, max_bytes: int) -> tuple[Part, bytes]:
         too_large = f"the file has {item.size:,} bytes, expected at most {max_bytes:,}{setting}"
         return Part(key=item.key, modified=modified, etag=item.etag, size=item.size, reason=too_large), b""
     sha256 = hashlib.sha256(content).hexdigest()
-    suffix = next((suffix for start, suffix in _SIGNATURES if content.startswith(start)), "")
     part = Part(
         key=item.key,
         modified=modified,
@@ -200,34 +199,47 @@ def _read(bucket: str, item: s3.Object, max_bytes: int) -> tuple[Part, bytes]:
         size=len(content),
         sha256=sha256,
         md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),  # what DVC knows a file by
-        suffix=suffix,
+        suffix=suffix_of(content),
     )
     return part, content
+
+
+def suffix_of(content: bytes) -> str:
+    """What a file with this content should end in; empty when it is no image."""
+    return next((suffix for start, suffix in _SIGNATURES if content.startswith(start)), "")
 
 
 def read_sidecar(content: bytes) -> tuple[dict[str, str], str | None]:
     """(line, camera and time, as far as it says them; what is wrong with it)."""
     try:
-        said = json.loads(content)
+        said = json.loads(content, parse_int=float)  # int refuses long ones
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         return {}, f"the sidecar is no JSON object of at most {MAX_SIDECAR:,} bytes; expected {_SIDECAR}"
     found = {name: said[name] for name in ("line", "camera", "time") if name in said}
-    if wrong := [name for name, value in found.items() if not isinstance(value, str) or len(value) > 200]:
+    if wrong := [name for name, value in found.items() if not _is_text(value)]:
         return {}, f"the sidecar's {wrong[0]} is no text of at most 200 characters; expected {_SIDECAR}"
     return found, None
 
 
+def _is_text(value: object) -> bool:
+    """A page can show it: no control characters, no half of a surrogate pair."""
+    return isinstance(value, str) and len(value) <= 200 and not re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value)
+
+
 def unusable_mask(content: bytes, size: tuple[int, int], limits: ValidationSettings) -> str | None:
     """Why these bytes cannot be the mask of a photograph of `size` pixels (after its EXIF orientation), or None."""
+    if not content:
+        return "its mask is empty"
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as mask:
+        with readable("its mask", "a PNG of 0 (good) and 255 (defect)"), opened(content, ("PNG",)) as mask:
             if mask.size != size:
                 return f"its mask has {mask.width}x{mask.height} pixels, the photograph {size[0]}x{size[1]}"
+            check_single(mask, "its mask")
             counts = mask.convert("L").histogram()
-    except (*BROKEN, Image.DecompressionBombError) as error:
-        return f"its mask cannot be decoded ({error}); expected a PNG of 0 (good) and 255 (defect)"
+    except ImageError as error:
+        return str(error)
     if any(counts[1:255]):
         return "its mask has grey values between 0 and 255, expected 0 (good) and 255 (defect) only"
     if not counts[255]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from destseg import Error
-from destseg.dataset.images import BROKEN
+from destseg.dataset.images import BROKEN, opened
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.manifest import MASK_SUFFIX
 
@@ -76,7 +76,7 @@ def _images(folder: Path) -> list[Path]:
 def _write_mask(source: Path, target: Path) -> None:
     """Every value but 0 as 255; nothing where there is no mask that can be read, which the checks then say."""
     try:
-        with Image.open(source, formats=("PNG", "BMP")) as mask:
+        with opened(source, ("PNG", "BMP")) as mask:
             mask.convert("L").point(lambda value: 255 if value else 0).save(target, "PNG")
     except (*BROKEN, Image.DecompressionBombError):
         return

@@ -108,7 +108,7 @@ def test_masks_of_two_values_are_usable(mode: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "cannot be decoded"),
+        (b"", "its mask is empty"),
         (mask(MARKED)[:-40], "cannot be decoded"),
         (mask(MARKED, "BMP"), "cannot be decoded"),
         (mask(MARKED[:-1]), "48x39 pixels, the photograph 48x40"),
