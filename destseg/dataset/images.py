@@ -106,8 +106,8 @@ def decode(source: Source, *, bit_depth: int = 8) -> Image.Image:
             raise ImageError(f"{name} has a transparent colour, expected grey or RGB without transparency")
         if bit_depth < 16 and image.mode == "RGB" and _is_deep(image):  # Pillow keeps the upper 8 bits
             raise ImageError(
-                f"{name} has 16-bit colour, of which {bit_depth} bits cannot be told apart; expected 8-bit colour, "
-                f"16-bit grey, or image.bit_depth 16 in params.yaml where the samples use all 16 bits"
+                f"{name} has 16-bit colour, of which only the upper 8 bits can be read; expected 8-bit colour or "
+                f"16-bit grey, or image.bit_depth 16 in params.yaml where the camera uses all 16 bits"
             )
         if image.mode.startswith("I") or image.mode == "F":
             image = _from_deep(image, bit_depth, name)

@@ -75,8 +75,13 @@ class BatchResult:
     def __str__(self) -> str:
         counts = f"{self.accepted} accepted, {self.rejected} rejected, {self.duplicates} known, {self.waiting} waiting"
         version = f"dataset version {self.dataset_version}" if self.dataset_version else "no new dataset version"
-        reasons = [f"  {key}: {reason}" for key, reason in sorted(self.reasons.items())]
+        reasons = [f"  {_printable(key)}: {_printable(reason)}" for key, reason in sorted(self.reasons.items())]
         return "\n".join([f"{self.category}: {counts}; {version}", *reasons])
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever keys hold."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) -> BatchResult:

@@ -100,8 +100,8 @@ class LateSidecar(Part):
 
 
 def waiting(bucket: str, category: str) -> list[s3.Object]:
-    """The objects of the inbox; folder markers are none."""
-    return [item for item in s3.list_objects(bucket, prefix(category)) if not item.key.endswith("/")]
+    """The objects of the inbox; the empty ones with which consoles mark folders are none."""
+    return [item for item in s3.list_objects(bucket, prefix(category)) if item.size or not item.key.endswith("/")]
 
 
 def read(

@@ -309,18 +309,21 @@ KEYS = [
 ]
 """Below inbox/<category>/; any of them is a good photograph's, whatever the server is."""
 ODD_KEYS = [
+    *KEYS,
     "/slash-first.png",
     "two//slashes.png",
     "../../champion/a.png",
     "./here.png",
     "photograph.png/",
     "back\\slash.png",
-    "two\nlines.png",
+    "two\x85lines.png",
+    "two\u2028lines.png",
+    "two\rlines.png",
     "tab\tand\x7fdelete.png",
     "x" * (1000 - len(".png")) + ".png",
     "/".join(["deep"] * 150) + ".png",
 ]
-"""More such keys, which S3 takes but a server that keeps its objects as files does not."""
+"""With more such keys, which S3 takes but a server that keeps its objects as files does not."""
 
 
 def sent_under(key: str) -> bytes:
