@@ -16,6 +16,7 @@ import pytest
 from destseg.dataset.images import MODES, ImageSettings, decode, load, load_mask
 from destseg.dataset.manifest import measure
 from destseg.dataset.splits import SplitSettings
+from destseg.ingest.batch import BatchResult
 from destseg.ingest.inbox import DEFAULT_LIMITS, MAX_SIDECAR, read_sidecar, suffix_of, unusable, unusable_mask
 from destseg.validation.settings import ValidationSettings
 from destseg.validation.validate import check
@@ -232,3 +233,9 @@ def test_a_broken_mask_is_refused_in_words_or_marks_a_defect(tmp_path: Path) -> 
             assert load_mask(tmp_path / "mask.png", corpus.SIDE).any()
         else:
             assert_readable(said)
+
+
+def test_a_key_makes_no_line_of_its_own_in_what_a_batch_says() -> None:
+    reasons = {"inbox/washer/Prüfling\nwasher: 9 accepted": "no\u2028image"}
+    _, said = str(BatchResult(category="washer", rejected=1, reasons=reasons)).splitlines()
+    assert said == r"  inbox/washer/Prüfling\nwasher: 9 accepted: no\u2028image"
