@@ -127,7 +127,10 @@ def test_validation_lets_through_what_ingest_accepts(tmp_path: Path) -> None:
         if case.words is None and case.bit_depth == 8:
             (folder / f"{case.stem}.{suffix_of(case.content)}").write_bytes(case.content)
     verdict = check(
-        tmp_path, image=ImageSettings(size=64), parts=SplitSettings(), settings=ValidationSettings(min_normals=2)
+        tmp_path,
+        image=ImageSettings(size=64),
+        parts=SplitSettings(),
+        settings=ValidationSettings(min_normals=2, normals_only=True),
     )
     assert [str(f) for f in verdict.expectations if not f.success and f.severity == "error"] == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from destseg.ingest import provenance
+from destseg.dataset import provenance
 from destseg.ingest.batch import BatchResult
 from destseg.storage import s3, versions
 
