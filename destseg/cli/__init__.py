@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from destseg import __version__
+from destseg import Error, __version__
 from destseg.cli import bench, dataset, registry, teacher
 from destseg.cli.options import AsJson, Category, Precision, show_result
 from destseg.settings import read_section
@@ -78,8 +78,13 @@ def ingest(category: Category, as_json: AsJson = False) -> None:
 def validate(category: Category, as_json: AsJson = False) -> None:
     """Check a dataset and share out its normal images (stage `validate`)."""
     from destseg.validation.validate import validate
+    from destseg.validation.verdict import Rejected
 
-    show_result(validate(category), as_json)
+    try:
+        show_result(validate(category), as_json)
+    except Rejected as refusal:
+        show_result(refusal.verdict, as_json)
+        raise Error(refusal.summary) from None
 
 
 @app.command()

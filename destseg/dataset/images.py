@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+MASK_FORMATS = ("PNG", "BMP", "TIFF")
 MODES = ("1", "L", "P", "RGB", "I", "I;16", "I;16B", "I;16L")  # Pillow's names of grey and RGB without transparency
 MAX_PIXELS = 64_000_000
 WORKERS = min(8, os.cpu_count() or 1)  # files decoded at once; each may hold MAX_PIXELS
@@ -165,7 +166,7 @@ def load_mask(source: Source, size: int) -> np.ndarray:
     name = str(source) if isinstance(source, Path) else "image"
     if isinstance(source, Path) and not source.exists():
         raise ImageError(f"{name} does not exist; every defect image needs its mask")
-    with readable(name, "an 8-bit PNG, 0 and 255"), opened(source, ("PNG", "BMP", "TIFF")) as image:
+    with readable(name, "an 8-bit PNG, 0 and 255"), opened(source, MASK_FORMATS) as image:
         check_single(image, name)
         grey = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(grey) >= 127.5

@@ -1,6 +1,7 @@
 """One row per file below a category's folder: where it lies, and what its bytes say."""
 
 import base64
+import contextlib
 import hashlib
 import logging
 import os
@@ -18,8 +19,10 @@ from PIL import Image, UnidentifiedImageError
 from destseg.dataset.images import (
     BROKEN,
     FORMATS,
+    MASK_FORMATS,
     MAX_PIXELS,
     MODES,
+    WORKERS,
     ImageError,
     ImageSettings,
     decode,
@@ -97,7 +100,7 @@ def manifest(directory: Path, image: ImageSettings) -> list[Row]:
     def measured(index: int) -> Content:
         return measure(directory / paths[index], roles[index], image, known)
 
-    with remembered("contents", *_CODE) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with remembered("contents", *_CODE) as known, ThreadPoolExecutor(WORKERS) as pool:
         contents = list(_reported(pool.map(measured, range(len(paths))), len(paths), directory))
     rows = [_row(path, kind, content) for path, kind, content in zip(paths, roles, contents, strict=True)]
     return _paired(rows)
@@ -120,6 +123,8 @@ def role(path: str) -> Role:
 def measure(path: Path, role: Role, image: ImageSettings, known: Remembered | None = None) -> Content:
     """Reads one file: its hash, and for images and masks what is in it. Never raises for what the file holds."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            return Content(sha256="", bytes=0, error="is no regular file")
         data = path.read_bytes()
     except OSError as error:  # a dangling link, no permission, no file at all
         return Content(sha256="", bytes=0, error=f"cannot be read ({error.strerror})")
@@ -128,7 +133,8 @@ def measure(path: Path, role: Role, image: ImageSettings, known: Remembered | No
         return content
     key = f"{content.sha256} {role} {image.bit_depth if role == 'image' else image.size}"
     if known and (seen := known.get(key)):
-        return Content(**seen)
+        with contextlib.suppress(TypeError):  # damaged
+            return Content(**seen)
     if role == "image":
         content = _decoded(content, data, lambda found: _image_facts(found, data, image))
     else:
@@ -178,6 +184,8 @@ def _image_facts(found: Image.Image, data: bytes, image: ImageSettings) -> dict[
 
 
 def _mask_facts(found: Image.Image, data: bytes, image: ImageSettings) -> dict[str, float | bool | str]:
+    if found.format not in MASK_FORMATS:
+        raise ImageError(f"is {found.format}, expected a mask as PNG, 0 (good) and 255 (defect)")
     counts = np.array(found.convert("L").histogram())
     return {
         "two_values": not counts[1:255].any(),
@@ -209,8 +217,9 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def _files(directory: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(directory):
-        for name in names:
+    for folder, folders, names in os.walk(directory):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]  # into which it does not go
+        for name in [*names, *links]:
             yield (Path(folder) / name).relative_to(directory).as_posix()
 
 

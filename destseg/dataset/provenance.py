@@ -26,11 +26,35 @@ def read(root: Path, category: str) -> list[Record]:
     """
     file = root / path(category)
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return parsed(file.read_text(encoding="utf-8"), str(file))
     except FileNotFoundError:
         return []
-    except ValueError as error:
-        raise Error(f"{file} has a line that is no JSON ({error}); restore the file from git") from None
+    except UnicodeDecodeError as error:
+        raise Error(f"{file} is no UTF-8 text ({error}); restore the file from git") from None
+
+
+def parsed(text: str, where: str) -> list[Record]:
+    """The records of a file's text; an Error names `where` and the line that is none."""
+    records = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not _is_record(record):
+            raise Error(
+                f"line {number} of {where} is no record, expected an object with the texts sha256, name and modified "
+                f"and the list keys; restore the file from git"
+            )
+        records.append(record)
+    return records
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        return False
+    keys, texts = record.get("keys", []), [record.get(name, "") for name in ("name", "modified", "version")]
+    return isinstance(keys, list) and all(isinstance(text, str) for text in [*keys, *texts])
 
 
 def write(root: Path, category: str, records: Iterable[Record]) -> None:

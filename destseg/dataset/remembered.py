@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from destseg.storage.memo import cache
 
 _TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
 _WAIT = 10.0  # seconds for another process that writes
-_UNCOMMITTED = 500  # facts that a kill may lose
+_UNCOMMITTED = 1.0  # seconds whose facts a kill may lose, and that another process waits for
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +28,7 @@ class Remembered:
     def __init__(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
         self._lock = Lock()
-        self._fresh = 0
+        self._committed = time.monotonic()
 
     def get(self, key: str) -> dict[str, Any] | None:
         """What was kept, or None."""
@@ -41,9 +42,9 @@ class Remembered:
         with self._trying() as connection:
             if connection:
                 connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(facts)))
-                self._fresh += 1
-                if self._fresh % _UNCOMMITTED == 0:
+                if time.monotonic() - self._committed > _UNCOMMITTED:
                     connection.commit()
+                    self._committed = time.monotonic()
 
     def commit(self) -> None:
         """Writes what was put."""

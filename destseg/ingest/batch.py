@@ -21,6 +21,7 @@ from destseg.ingest.publish import ATTEMPTS, publish
 from destseg.ingest.verdicts import Verdicts, judged
 from destseg.settings import PARAMS, read_section
 from destseg.storage import s3, versions
+from destseg.text import printable
 from destseg.validation.settings import ValidationSettings
 
 logger = logging.getLogger(__name__)
@@ -75,13 +76,8 @@ class BatchResult:
     def __str__(self) -> str:
         counts = f"{self.accepted} accepted, {self.rejected} rejected, {self.duplicates} known, {self.waiting} waiting"
         version = f"dataset version {self.dataset_version}" if self.dataset_version else "no new dataset version"
-        reasons = [f"  {_printable(key)}: {_printable(reason)}" for key, reason in sorted(self.reasons.items())]
+        reasons = [f"  {printable(key)}: {printable(reason)}" for key, reason in sorted(self.reasons.items())]
         return "\n".join([f"{self.category}: {counts}; {version}", *reasons])
-
-
-def _printable(text: str) -> str:
-    """On one line, whatever keys hold."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def ingest(category: str, *, root: Path, bucket: str, settings: IngestSettings) -> BatchResult:
@@ -163,7 +159,7 @@ def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
     after = versions.dataset_version(root, category)
     grown = provenance.with_new(known, (photograph.record for photograph in verdicts.accepted.values()), after)
     records = provenance.with_keys(grown, (photograph.record for photograph in verdicts.duplicates))
-    records = provenance.with_about(records, {sidecar.photograph: sidecar.about for sidecar in verdicts.late})
+    records = provenance.with_about(records, verdicts.told())
     if records == known:
         return True
     provenance.write(root, category, records)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from destseg import Error
-from destseg.dataset.images import WORKERS, ImageError, check_single, decode, opened, readable
+from destseg.dataset.images import MASK_FORMATS, WORKERS, ImageError, check_single, decode, opened, readable
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def _unreadable(source: Path, files: list[str], bit_depth: int) -> Iterator[str]
         path = source / name
         try:
             if name.startswith("ground_truth/"):
-                with readable(f"{name}:", "an 8-bit PNG, 0 and 255"), opened(path, ("PNG", "BMP", "TIFF")) as mask:
+                with readable(f"{name}:", "an 8-bit PNG, 0 and 255"), opened(path, MASK_FORMATS) as mask:
                     check_single(mask, f"{name}:")
                     empty = not any(mask.convert("L").histogram()[128:])
                     return mask.size, f"{name}: the mask marks nothing; expected 255 on the defect" if empty else None

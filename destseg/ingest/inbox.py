@@ -136,12 +136,13 @@ def late_sidecars(
 ) -> tuple[list[LateSidecar], list[s3.Object]]:
     """Of the objects without a photograph, the sidecars of photographs that the dataset has, and the others.
 
-    Where a key was used again, it is the last photograph's.
+    Where a key was used again, it is the last photograph's. One that says something else than is known of it
+    already may be that of a photograph which is yet to come under the same key: it stays with the others.
     """
-    owners: dict[str, str] = {}
+    owners: dict[str, Record] = {}
     for record in sorted(records, key=lambda record: str(record.get("modified"))):
         for key in record.get("keys", []):
-            owners[f"{key}.json"] = owners[f"{key.removesuffix(PurePosixPath(key).suffix)}.json"] = record["sha256"]
+            owners[f"{key}.json"] = owners[f"{key.removesuffix(PurePosixPath(key).suffix)}.json"] = record
     late, rest = [], []
     for item in alone:
         if item.key not in owners:
@@ -150,8 +151,11 @@ def late_sidecars(
         with contextlib.suppress(s3.MissingObject):
             part, content = _read(bucket, item, MAX_SIDECAR)
             about, wrong = read_sidecar(content)
-            fields = vars(part) | {"reason": part.reason or wrong}
-            late.append(LateSidecar(**fields, photograph=owners[item.key], about=about))
+            owner, fields = owners[item.key], vars(part) | {"reason": part.reason or wrong}
+            if any(owner.get(name, text) != text for name, text in about.items()):
+                rest.append(item)
+            else:
+                late.append(LateSidecar(**fields, photograph=owner["sha256"], about=about))
     return late, rest
 
 

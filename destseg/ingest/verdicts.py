@@ -34,6 +34,14 @@ class Verdicts:
         """Hours since the oldest accepted photograph came."""
         return max((hours(photograph) for photograph in self.accepted.values()), default=0.0)
 
+    def told(self) -> dict[str, dict[str, str]]:
+        """What sidecars say of photographs that the dataset has, by SHA-256."""
+        found: dict[str, dict[str, str]] = {}
+        said = [(one.photograph, one.about) for one in self.late if one.reason is None]
+        for sha256, about in [*said, *((one.sha256, one.about) for one in self.duplicates)]:
+            found[sha256] = about | found.get(sha256, {})
+        return found
+
     def done(self) -> list[Photograph]:
         """What the inbox loses once the version is pushed."""
         return [*self.accepted.values(), *self.duplicates]

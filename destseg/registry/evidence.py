@@ -19,6 +19,7 @@ from destseg.storage import versions
 PACKAGE = "package"
 CARD = "model.json"
 LINEAGE = "lineage/lineage.json"  # among the files of the run
+LINEAGE_TAG = "lineage"  # of the version: that file's SHA-256
 LOSSES = ("student", "segmentation")
 FOLDERS = ("evaluation", "validation")
 LAST = ("evaluate", "package")  # the stages whose results are registered

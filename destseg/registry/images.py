@@ -75,9 +75,12 @@ def fetch(version: "ModelVersion") -> Path:
     if not _SHA256.fullmatch(expected):
         raise Error(f"{uri} names no list of its images; expected a version that this or a newer destseg registered")
     path = memo.cache() / "lineage" / f"{expected}.jsonl"
-    if not path.is_file() or sha256(path) != expected:
-        _download(uri, str(version.run_id), path, expected)
-    return path
+    try:
+        if not path.is_file() or sha256(path) != expected:
+            _download(uri, str(version.run_id), path, expected)
+        return path
+    except OSError as error:
+        raise Error(f"{path.parent} cannot be used ({error.strerror}); set DESTSEG_CACHE to a folder") from None
 
 
 def _download(uri: str, run_id: str, path: Path, expected: str) -> None:

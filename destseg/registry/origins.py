@@ -1,17 +1,16 @@
 """Where photographs came from: the provenance records that git has at a commit, as `add` and `ingest` wrote them."""
 
 import datetime
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from destseg import Error
 from destseg.dataset import provenance
 from destseg.dataset.layout import check_category
 from destseg.storage import versions
+from destseg.text import printable
 
 HEAD = "HEAD"
 _COMMIT = re.compile(r"[0-9a-f]{40}|HEAD")
@@ -64,14 +63,5 @@ def moment(text: str) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}{zone}"
 
 
-def printable(text: str) -> str:
-    """`text` with what a terminal would obey, and line breaks, escaped: keys and names come from outside."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _by_hash(text: str, where: str) -> dict[str, dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
-        return {str(row["sha256"]): row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise Error(f"{where} has a line that is no record ({error!r}); look at it with `git show`") from None
+    return {record["sha256"]: record for record in provenance.parsed(text, where)}

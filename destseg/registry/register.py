@@ -135,6 +135,7 @@ def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence
             "metrics": json.dumps(metrics),
             "files": json.dumps(files),
             images.TAG: sha256(record / images.LIST),
+            evidence.LINEAGE_TAG: sha256(record / evidence.LINEAGE),
             "evidence": integrity.digest(integrity.digests(record)),
             "requirements": json.dumps(requirements),
             "destseg": __version__,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destseg import Error
-from destseg.registry import images, integrity, pyfunc
+from destseg.registry import evidence, images, integrity, pyfunc
 from destseg.registry.connection import ensure_model, experiment, released
 from destseg.registry.register import description
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # What a released version takes over from its candidate.
 ORIGIN = ("category", "dataset_version", "commit", "training_key", "teacher")  # on the run as well
-INHERITED = (*ORIGIN, "git_clean", "params_hash", "metrics", "files", images.TAG, "evidence", "requirements", "destseg")
+INHERITED = (
+    *(*ORIGIN, "git_clean", "params_hash", "metrics", "files", images.TAG, evidence.LINEAGE_TAG),
+    *("evidence", "requirements", "destseg"),
+)
 
 
 def release(

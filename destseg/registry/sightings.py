@@ -12,8 +12,9 @@ from destseg.registry import images
 from destseg.registry.connection import connect, explained
 from destseg.registry.images import Part, SeenImage
 from destseg.registry.listing import Listed, every_version
-from destseg.registry.origins import arrival, origins, printable
+from destseg.registry.origins import Origins, arrival, origins
 from destseg.storage import versions
+from destseg.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,13 @@ def sightings(sha256: str, *, root: Path = Path()) -> ImageTrace:
     )
 
 
+def _at_head(root: Path, category: str) -> Origins:
+    try:
+        return origins(root, category)
+    except Error as error:  # of one category, which may not be the image's
+        return Origins(missing=str(error))
+
+
 def _matching(item: Listed, sha256: str) -> list[SeenImage]:
     rows = images.read(images.fetch(item.version), containing=sha256)
     return [image for image in rows if image.sha256.startswith(sha256)]
@@ -108,7 +116,7 @@ def _images(
 ) -> tuple[FoundImage, ...]:
     """Those that models saw, and those that git has a record of although no model saw them yet."""
     here = (path.stem for path in (root / versions.DATASETS).glob("*.dvc"))
-    at_head = {category: origins(root, category) for category in {*categories, *here}}
+    at_head = {category: _at_head(root, category) for category in {*categories, *here}}
     records = {
         (category, sha): record
         for category, known in at_head.items()

@@ -19,8 +19,9 @@ from destseg.registry.evidence import Lineage
 from destseg.registry.history import Entry, history
 from destseg.registry.images import Part, SeenImage
 from destseg.registry.listing import Listed, every_version, listed
-from destseg.registry.origins import arrival, from_inbox, moment, origins, printable
+from destseg.registry.origins import arrival, from_inbox, moment, origins
 from destseg.registry.sightings import ImageTrace, sightings
+from destseg.text import printable
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -155,6 +156,7 @@ def _lineage(item: Listed) -> Lineage:
         got = mlflow.artifacts.download_artifacts(
             run_id=item.version.run_id, artifact_path=evidence.LINEAGE, dst_path=folder
         )
+        digest = sha256(Path(got))
         try:
             found = Lineage(**json.loads(Path(got).read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
@@ -164,6 +166,7 @@ def _lineage(item: Listed) -> Lineage:
         "commit": found.commit,
         "training_key": found.training_key,
         "params_hash": evidence.params_hash(found.params),
+        evidence.LINEAGE_TAG: digest,
     }
     for name, value in vouched.items():
         if tags.get(name) != value:

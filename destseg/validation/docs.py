@@ -19,23 +19,23 @@ _THUMBNAIL = 88  # pixels
 _MOST_THUMBNAILS = 200  # of about 3 kB each
 
 
-def page(verdict: Verdict, directory: Path) -> str:
+def page(verdict: Verdict, directory: Path, bit_depth: int = 8) -> str:
     """The page as HTML that refers to no other file; `directory` is where the thumbnails are taken from."""
     environment = Environment(
         loader=PackageLoader("destseg.validation", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["counted"] = counted
     template = environment.get_template("page.html")
-    return template.render(verdict=verdict, files=list(_files(verdict.findings, directory)))
+    return template.render(verdict=verdict, files=list(_files(verdict.findings, directory, bit_depth)))
 
 
-def _files(findings: tuple[Finding, ...], directory: Path) -> Iterator[dict[str, Any]]:
+def _files(findings: tuple[Finding, ...], directory: Path, bit_depth: int) -> Iterator[dict[str, Any]]:
     """The findings of each file with pictures, in the verdict's order; the first are those of the whole dataset."""
     left = _MOST_THUMBNAILS
 
     def picture(file: str | None) -> str | None:
         nonlocal left
-        shown = _thumbnail(directory / file) if file and left > 0 else None
+        shown = _thumbnail(directory / file, bit_depth) if file and left > 0 else None
         left -= shown is not None
         return shown
 
@@ -44,10 +44,10 @@ def _files(findings: tuple[Finding, ...], directory: Path) -> Iterator[dict[str,
         yield {"file": file, "picture": shown, "findings": [(finding, picture(finding.other)) for finding in found]}
 
 
-def _thumbnail(path: Path) -> str | None:
+def _thumbnail(path: Path, bit_depth: int) -> str | None:
     """A data: address of a small JPEG, or None when the file cannot be shown."""
     try:
-        image = decode(path)
+        image = decode(path, bit_depth=bit_depth)
     except ImageError:
         return None
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))

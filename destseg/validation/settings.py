@@ -40,6 +40,10 @@ class ValidationSettings:
             raise ValueError(f"min_normals is {self.min_normals}, expected 2 or more")
         if not 1 <= self.min_side <= self.max_side:
             raise ValueError(f"min_side is {self.min_side} and max_side {self.max_side}, expected 1 <= min <= max")
+        if not self.formats:
+            raise ValueError(f"formats is empty, expected some of {', '.join(FORMATS)}")
+        if not 0 <= self.blank_std < 128:
+            raise ValueError(f"blank_std is {self.blank_std}, expected 0 or more and below 128")
         if unknown := sorted(set(self.formats) - set(FORMATS)):
             raise ValueError(f"formats holds {unknown[0]!r}, expected some of {', '.join(FORMATS)}")
         if not 0 <= self.near_duplicate < 1:

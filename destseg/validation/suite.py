@@ -121,11 +121,11 @@ def _compare(images: Sequence[Facts], limit: float) -> None:
 def _own(row: Row, split: SplitSettings) -> Facts:
     """What the table says of a file by itself."""
     facts: Facts = asdict(row) | {"path": row.name}
-    if row.role == "stranger":
+    if row.role in ("stranger", "ignored"):
         facts["error"] = None
     if row.width is not None and row.height is not None:
         facts |= {"short_side": min(row.width, row.height), "long_side": max(row.width, row.height)}
-    if row.format is not None:
+    if row.format is not None and row.role == "image":
         facts["suffix_is_format"] = PurePosixPath(row.path).suffix.lower() in _SUFFIXES[row.format]
     if row.role == "mask":
         facts["marks_defect"] = row.partner is not None and row.kind != GOOD

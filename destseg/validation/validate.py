@@ -34,14 +34,15 @@ def validate(category: str) -> Verdict:
     parts = read_section("split", SplitSettings, category=category)
     directory, report = dataset_dir(category), build_dir(category) / "validation"
     remove(accepted_path(category))  # an older verdict must not outlive this one
+    image = read_section("image", ImageSettings, category=category)
     verdict, rows = _checked(
         directory,
-        read_section("image", ImageSettings, category=category),
+        image,
         parts,
         read_section("validation", ValidationSettings, category=category),
         provenance.read(Path(), category),
     )
-    _write_report(verdict, directory, report)
+    _write_report(verdict, directory, image.bit_depth, report)
     if not verdict.accepted:
         raise Rejected(verdict, report / "index.html")
     training, calibration = _shared_out(rows, parts)
@@ -105,13 +106,13 @@ def _shared_out(rows: list[Row], settings: SplitSettings) -> tuple[list[tuple[st
     return sorted((normals[sha], sha) for sha in training), sorted((normals[sha], sha) for sha in calibration)
 
 
-def _write_report(verdict: Verdict, directory: Path, folder: Path) -> None:
+def _write_report(verdict: Verdict, directory: Path, bit_depth: int, folder: Path) -> None:
     from destseg.validation.docs import page
 
     with replacing(folder) as fresh:
         fresh.mkdir()
         (fresh / "validation.json").write_text(json.dumps(asdict(verdict), indent=1) + "\n", encoding="utf-8")
-        (fresh / "index.html").write_text(page(verdict, directory), encoding="utf-8")
+        (fresh / "index.html").write_text(page(verdict, directory, bit_depth), encoding="utf-8")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from destseg import Error
+from destseg.text import printable
 
 Severity = Literal["error", "warning"]
 _RANK = {"error": 0, "warning": 1}
@@ -23,7 +24,7 @@ class Finding:
     """The file that this one is held against, where the text names one."""
 
     def __str__(self) -> str:
-        return f"{self.file or 'dataset'}: {self.text}"
+        return printable(f"{self.file or 'dataset'}: {self.text}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Verdict:
     """Files that no stage looks at: dotfiles, Thumbs.db, the texts that MVTec AD ships."""
 
     def __str__(self) -> str:
-        """What happened in one line, then the warnings."""
+        """What happened in one line, then the findings."""
         parts = f"{self.training} images for training, {self.calibration} for calibration"
         head = f"{self.category}: accepted, {parts}" if self.accepted else f"{self.category}: refused"
         return "\n".join([head, *(f"  {finding.severity}: {finding}" for finding in self.findings)])
@@ -72,13 +73,14 @@ class Rejected(Error):
         listed = [f"  {finding}" for finding in errors[:lines]]
         if len(errors) > lines:
             listed.append(f"  and {len(errors) - lines} more")
-        head = f"{verdict.category} has {counted(len(errors), 'error')}; put them right and repeat the command:"
-        super().__init__("\n".join([head, *listed, f"All findings, with pictures: {page}"]))
+        head = f"{verdict.category} has {counted(len(errors), 'error')}; put them right and repeat the command"
+        super().__init__("\n".join([f"{head}:", *listed, f"All findings, with pictures: {page}"]))
         self.verdict = verdict
+        self.summary = f"{head}. The findings with pictures: {page}"
 
 
 def by_file(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by file: the dataset as a whole, files with errors, files with warnings only; errors first in each."""
+    """Those with errors first, the dataset as a whole before its files; errors first in each."""
     known = list(findings)
     worst: dict[str, int] = {}
     for finding in known:

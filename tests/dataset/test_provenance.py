@@ -21,8 +21,14 @@ def test_a_category_without_a_batch_has_no_records(tmp_path: Path) -> None:
     assert provenance.read(tmp_path, "c") == []
 
 
-def test_a_broken_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"[]", b"5", b'{"sha256": [1]}', b"{}", b"\xff"]
+    + [b'{"sha256": "a", "keys": %s}' % keys for keys in (b"null", b"5", b'"inbox/x"', b"[1]")]
+    + [b'{"sha256": "a", "modified": null}'],
+)
+def test_a_broken_record_is_named(tmp_path: Path, line: bytes) -> None:
     provenance.write(tmp_path, "c", [])
-    (tmp_path / "data/mvtec/c.provenance.jsonl").write_text("{\n")
-    with pytest.raises(Error, match=r"c\.provenance\.jsonl has a line that is no JSON"):
+    (tmp_path / "data/mvtec/c.provenance.jsonl").write_bytes(b'{"sha256": "aa", "keys": ["x"]}\n' + line + b"\n")
+    with pytest.raises(Error, match=r"line 2 of .*c\.provenance\.jsonl is no record|jsonl is no UTF-8"):
         provenance.read(tmp_path, "c")

@@ -1,6 +1,7 @@
 """What was seen in a file is not looked at twice, and nothing depends on its being remembered."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from destseg.dataset import manifest as room
+from destseg.dataset import remembered as memory
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.manifest import manifest
 from destseg.dataset.remembered import remembered
@@ -82,6 +84,27 @@ def test_a_memory_that_cannot_be_used_changes_nothing(
     assert manifest(dataset, SETTINGS) == first
     assert len(caplog.records) == 1
     assert caplog.records[0].levelname == "WARNING"
+
+
+def test_one_that_takes_long_holds_up_no_other_and_is_not_lost_when_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path))
+    monkeypatch.setattr(memory, "_UNCOMMITTED", 0.0)
+    with remembered("x", Path(__file__)) as one, remembered("x", Path(__file__)) as other:
+        one.put("a", {"v": 1})
+        other.put("b", {"v": 2})
+        assert (one.get("b"), other.get("a")) == ({"v": 2}, {"v": 1})
+
+
+@pytest.mark.parametrize("damage", ['{"x": 1}', "7", '"s"', "{", "[]"])
+def test_damaged_facts_are_seen_anew(dataset: Path, damage: str) -> None:
+    first = manifest(dataset, SETTINGS)
+    (file,) = (dataset.parent / "cache").rglob("*.sqlite")
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE facts SET facts = ?", (damage,))
+    connection.close()
+    assert manifest(dataset, SETTINGS) == first
 
 
 def test_two_at_once_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

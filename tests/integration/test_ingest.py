@@ -219,16 +219,19 @@ def test_of_two_at_once_the_slower_does_it_again_on_top_of_the_faster(line: Line
 
 
 def test_a_sidecar_that_comes_after_its_photograph_is_added_to_what_is_known_of_it(line: Line) -> None:
-    late = photograph()
-    line.send({"late.png": late, "wrong.png": photograph()})
+    late, again = photograph(), photograph()
+    line.send({"late.png": late, "again.png": again, "said.png": photograph(), "said.json": b'{"line": "L1"}'})
     first = line.ingest()
-    line.send({"late.json": b'{"line": "L3", "time": "2026-11-26T09:00"}', "wrong.png.json": b"none"})
+    line.send({"late.json": b'{"line": "L3", "time": "2026-11-26T09:00"}', "late.png.json": b"none"})
+    line.send({"again.png": again, "again.json": b'{"camera": "C2"}'})
+    line.send({"said.json": b'{"line": "L2"}'})  # of a photograph that is yet to come, perhaps
     root = line.clone()
     second = line.ingest(root)
     assert (second.accepted, second.rejected, second.dataset_version) == (0, 0, None)
-    assert line.keys("inbox/washer/") == []
-    assert any("wrong.png" in key and not key.endswith(".json.json") for key in line.keys("quarantine/"))
+    assert line.keys("inbox/washer/") == ["said.json"]
+    assert any("late.png" in key and not key.endswith(".json.json") for key in line.keys("quarantine/"))
     records = {record["sha256"]: record for record in provenance.read(root, "washer")}
     record = records[hashlib.sha256(late).hexdigest()]
     assert (record["line"], record["time"], record["version"]) == ("L3", "2026-11-26T09:00", first.dataset_version)
+    assert records[hashlib.sha256(again).hexdigest()]["camera"] == "C2"
     assert versions.head(root) == second.commit == line.origin_head()

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -58,6 +59,16 @@ def test_a_copy_stands_beside_the_picture_that_it_is_a_copy_of(dataset: Path) ->
     validate("tile")
     text, _ = page_of(PAGE.read_text())
     assert re.search(r'alt="train/good/000.png">looks like train/good/000.png', text)
+
+
+def test_photographs_of_more_than_eight_bits_are_shown(dataset: Path) -> None:
+    Path("params.yaml").write_text("image: {size: 64, bit_depth: 12}\ncategories: {tile: {}}\n")
+    deep = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    for name in ("deep", "twin"):
+        Image.fromarray(deep).save(dataset / f"train/good/{name}.png")
+    with pytest.raises(Rejected, match="has the same bytes"):
+        validate("tile")
+    assert "no picture" not in PAGE.read_text()
 
 
 def test_a_hostile_file_name_is_text_and_nothing_else(dataset: Path) -> None:

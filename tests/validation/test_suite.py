@@ -1,5 +1,6 @@
 """The suite finds every mistake that a dataset can have, and names the file."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -233,6 +234,35 @@ def test_ignored_files_are_listed_and_are_no_findings(dataset: Path) -> None:
     verdict = checked(dataset)
     assert verdict.findings == ()
     assert verdict.ignored == (".DS_Store", "license.txt", "test/dent/Thumbs.db")
+
+
+def test_a_linked_folder_is_an_error(dataset: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(dataset / A, elsewhere / "leak.png")
+    (dataset / "test/scratch").symlink_to(elsewhere)
+    assert [(f.file, f.expectation) for f in checked(dataset).findings] == [("test/scratch", "layout")]
+
+
+def test_a_link_that_leads_nowhere_and_a_pipe_are_no_trouble(dataset: Path) -> None:
+    (dataset / "train/good/.#000.png").symlink_to("me@host.123:456")  # an editor's lock
+    os.mkfifo(dataset / "train/good/pipe.png")
+    verdict = checked(dataset)
+    assert verdict.ignored == ("train/good/.#000.png",)
+    assert [str(finding) for finding in verdict.findings] == ["train/good/pipe.png: is no regular file"]
+
+
+def test_a_mask_of_another_format_is_named_as_such(dataset: Path) -> None:
+    Image.open(dataset / MASK).save(dataset / MASK, format="JPEG")
+    (finding,) = checked(dataset).findings
+    assert str(finding) == f"{MASK}: is JPEG, expected a mask as PNG, 0 (good) and 255 (defect)"
+
+
+def test_a_hostile_name_is_one_line_on_the_terminal(dataset: Path) -> None:
+    (dataset / "train/good/a\nwarning: \x1b[31mred.png").write_bytes(b"x")
+    (finding,) = checked(dataset).findings
+    assert str(finding).startswith(r"train/good/a\nwarning: \x1b[31mred.png: ")
+    assert str(finding).isprintable()
 
 
 def test_all_findings_come_at_once_the_files_with_errors_first(dataset: Path) -> None:

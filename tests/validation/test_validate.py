@@ -4,13 +4,15 @@ import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from destseg import Error
+from destseg.cli import app
 from destseg.dataset.accepted import read_accepted
-from destseg.validation import Rejected, validate
+from destseg.validation import Rejected, ValidationSettings, validate
 
 from .conftest import NORMALS, mask, photograph
 
@@ -113,3 +115,30 @@ def test_the_verdict_reads_as_one_line_and_its_warnings(dataset: Path) -> None:
         f"tile: accepted, {verdict.training} images for training, {verdict.calibration} for calibration\n"
         "  warning: dataset: images of two colour modes: 29 grey and 1 RGB (such as train/good/000.png)"
     )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"formats": ()}, {"blank_std": float("nan")}, {"blank_std": -1.0}, {"near_duplicate": 1.0}]
+)
+def test_thresholds_without_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
+        ValidationSettings(**wrong)
+
+
+def test_the_command_prints_every_finding_also_of_a_refused_dataset(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(23):
+        (dataset / f"train/good/{number:03}.png").write_bytes(b"")
+    Image.open(dataset / "test/good/000.png").save(dataset / "test/good/000.png", format="BMP")
+    for options in ([], ["--json"]):
+        with pytest.raises(Error, match=r"25 errors; .* with pictures: build/tile/validation/index\.html"):
+            app(["validate", "tile", *options], standalone_mode=False)
+        said = capsys.readouterr()
+        if options:
+            report = json.loads(said.out)
+            assert not report["accepted"]
+            assert len(report["findings"]) == report["errors"] + report["warnings"]
+        else:
+            assert said.out.count("is empty (0 bytes)") == 23
+            assert "warning: test/good/000.png: holds BMP" in said.out
