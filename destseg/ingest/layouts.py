@@ -1,11 +1,14 @@
 """Other datasets' layouts as MVTec's: VisA (Zou et al., ECCV 2022) and BTAD (Mishra et al., ISIE 2021).
 
-VisA    Data/Images/Normal/*, Data/Images/Anomaly/*, Data/Masks/Anomaly/<name>.png (0, and a number for each defect)
+VisA    Data/Images/Normal/*, Data/Images/Anomaly/*, Data/Masks/Anomaly/<name>.png (0, and a number for each defect);
+        ../split_csv/1cls.csv (object, split, label, image, mask) says which normal images test
 BTAD    train/ok/*, test/ok/*, test/ko/*, ground_truth/ko/<name>.png or .bmp
 """
 
+import csv
+import logging
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -15,6 +18,8 @@ from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.manifest import MASK_SUFFIX
 
 _VISA, _BTAD = "anomaly", "ko"  # the defect type, where the dataset names none
+_VISA_SPLIT, _VISA_TEST = "split_csv/1cls.csv", ("test", "normal")
+logger = logging.getLogger(__name__)
 
 
 def in_folder(folder: Path, category: str) -> Path:
@@ -32,7 +37,7 @@ def in_folder(folder: Path, category: str) -> Path:
 def as_mvtec(source: Path, staging: Path) -> Path:
     """`source` if it has MVTec's layout, else `staging`, with links to its images and its masks as 0 and 255."""
     if (source / "Data/Images").is_dir():
-        placed = _visa(source / "Data")
+        placed = _visa(source / "Data", _visa_tests(source))
     elif (source / "train/ok").is_dir():
         placed = _btad(source)
     else:
@@ -51,9 +56,28 @@ def _known(folder: Path) -> bool:
     return any((folder / inside).is_dir() for inside in ("train", "Data/Images"))
 
 
-def _visa(data: Path) -> Iterator[tuple[str, Path]]:
-    """All normal images train: the dataset's own split lies in a table outside of the category's folder."""
-    yield from ((f"train/{GOOD}/{path.name}", path) for path in _images(data / "Images/Normal"))
+def _visa_tests(source: Path) -> set[str]:
+    """Names of the normal images that test; none without the dataset's table beside its folder."""
+    table = source.resolve().parent / _VISA_SPLIT
+    if not table.is_file():
+        logger.warning("%s is not there: all normal images of %s train, none test", table, source.name)
+        return set()
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["object"] == source.name]
+            found = {PurePosixPath(row["image"]).name for row in rows if (row["split"], row["label"]) == _VISA_TEST}
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise Error(
+            f"{table} cannot be read ({error!r}); expected the columns object, split, label and image"
+        ) from None
+    if not found:
+        raise Error(f"{table} has no normal test image of {source.name!r}; expected VisA's own table, or none")
+    return found
+
+
+def _visa(data: Path, tests: set[str]) -> Iterator[tuple[str, Path]]:
+    for path in _images(data / "Images/Normal"):
+        yield f"{'test' if path.name in tests else 'train'}/{GOOD}/{path.name}", path
     for path in _images(data / "Images/Anomaly"):
         yield f"test/{_VISA}/{path.name}", path
         yield f"ground_truth/{_VISA}/{path.stem}{MASK_SUFFIX}", data / "Masks/Anomaly" / f"{path.stem}.png"

@@ -123,6 +123,25 @@ def test_visa_becomes_mvtec(root: Path, tmp_path: Path) -> None:  # noqa: F811
     assert not (root / "data/mvtec/candle/train/good/0.JPG").is_symlink()
 
 
+def test_visas_own_table_says_which_normal_images_test(root: Path, tmp_path: Path) -> None:  # noqa: F811
+    for index in range(4):
+        picture(tmp_path / f"visa/candle/Data/Images/Normal/{index}.JPG", seed=index)
+    table = tmp_path / "visa/split_csv/1cls.csv"
+    table.parent.mkdir()
+    rows = ["object,split,label,image,mask", "candle,train,normal,candle/Data/Images/Normal/0.JPG,"]
+    rows += ["candle,test,normal,candle/Data/Images/Normal/2.JPG,", "fryum,test,normal,fryum/Data/Images/Normal/1.JPG,"]
+    table.write_text("\n".join(rows))
+    add("candle", tmp_path / "visa/candle", root)
+    assert set(versions.listing(root, "candle")) == {
+        *(f"train/good/{index}.JPG" for index in (0, 1, 3)),
+        "test/good/2.JPG",
+    }
+    for text in ("object,split\ncandle,test\n", rows[0], "\0"):
+        table.write_text(text)
+        with pytest.raises(Error, match=r"1cls\.csv (cannot be read|has no normal test image)"):
+            add("other", tmp_path / "visa/candle", root)
+
+
 def test_btad_becomes_mvtec_and_what_has_no_mask_is_named(root: Path, tmp_path: Path) -> None:  # noqa: F811
     folder = tmp_path / "01"
     for index, name in enumerate(
