@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "texture": {"count": 4},
         "student": {**short, "encoder_decoder": False, "lr": 0.05, "schedule": "cosine"},
         "segmentation": {**short, "width": 16},
-        "validation": {"min_normals": 5},
+        "validation": {"min_normals": 5, "normals_only": True},
         "split": {"calibration_share": 0.0},
         "categories": {"bolt": {}},
     }
