@@ -33,6 +33,8 @@ class Origin:
     """`section.setting` of each part as its own weights name them, and of the evaluation."""
     unknown: list[str]
     """Parts whose weights name no settings, such as imported ones."""
+    warnings: list[str]
+    """What the validation of this dataset version doubted."""
     destseg: str
     """Version of this software."""
 
@@ -51,8 +53,21 @@ def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **eval
         files={path.name: files.sha256(path) for path in (*parts, accepted_path(category))},
         settings=_merged({**known, "evaluation": _flat({k: asdict(v) for k, v in evaluation.items()})}),
         unknown=[name for name, settings in known.items() if not settings],
+        warnings=_warnings(build / "validation/validation.json"),
         destseg=__version__,
     )
+
+
+def _warnings(path: Path) -> list[str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["findings"]
+        return [f"{one['file'] or 'dataset'}: {one['text']}" for one in found if one["severity"] == "warning"]
+    except FileNotFoundError:  # evaluated by hand
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise Error(
+            f"{path} cannot be read ({error!r}); expected what `destseg validate` wrote, run it again"
+        ) from None
 
 
 def _dataset_version(category: str) -> str:

@@ -16,6 +16,7 @@ from destseg import Error, files
 from destseg.dataset.accepted import Accepted
 from destseg.dataset.images import ImageError
 from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir, dataset_dir
+from destseg.evaluation import origin
 from destseg.evaluation.evaluate import evaluate
 from destseg.evaluation.metrics import Metrics
 from destseg.model.calibration import Calibration
@@ -208,6 +209,17 @@ def test_settings_that_cannot_be_read_are_an_error_that_names_the_file(damaged):
     save_weights(build_dir("plate") / STUDENT, Student(), {"settings": damaged})
     with pytest.raises(Error, match=r"student\.safetensors has settings that cannot be read"):
         evaluate("plate")
+
+
+def test_what_the_validation_doubted_stands_in_the_report(tmp_path):
+    path = tmp_path / "validation.json"
+    assert origin._warnings(path) == []
+    finding = {"severity": "warning", "file": None, "text": "images of two sizes"}
+    path.write_text(json.dumps({"findings": [finding, finding | {"severity": "error"}]}))
+    assert origin._warnings(path) == ["dataset: images of two sizes"]
+    path.write_text("[]")
+    with pytest.raises(Error, match=r"validation\.json cannot be read .*expected what `destseg validate` wrote"):
+        origin._warnings(path)
 
 
 @pytest.mark.usefixtures("changeable")

@@ -53,6 +53,7 @@ def page(kinds: list[str], held_out: int) -> str:
         files=dict.fromkeys(("teacher.safetensors", "segmentation.safetensors"), "cd" * 32),
         settings={"texture.path": "/a/long/path/to/the/textures/of/the/describable/textures/dataset", "seed": 0},
         unknown=["student.safetensors"],
+        warnings=[f"train/good/<{index}>.png: looks like {'another_' * 30}" for index in range(60)],
         destseg="0.1.0",
     )
     photograph = np.full((SIZE, SIZE, 3), 120, dtype=np.uint8)
@@ -118,6 +119,13 @@ def test_too_few_calibration_images_are_said_with_the_rate_that_they_do_prove():
     text = " ".join(page(*CASES["ordinary"]).split())
     assert "60 images are too few to prove that:</b> with 95 % confidence they prove only that at most" in text
     assert f"{100 * (1 - 0.05 ** (1 / 60)):.3g} % are. It takes 299 held-out normal images." in text
+
+
+def test_doubts_about_the_dataset_stand_in_the_report():
+    text = " ".join(page(*CASES["ordinary"]).split())
+    assert "<li>train/good/&lt;49&gt;.png: looks like another_" in text
+    assert "train/good/&lt;50&gt;" not in text
+    assert "Found by the validation of this dataset version, 60 in all, of which 50 are here" in text
 
 
 def test_without_a_threshold_the_page_gives_no_rates():
