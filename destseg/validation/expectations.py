@@ -289,7 +289,8 @@ def _groups(noun: str, column: str, files: list[Facts]) -> str:
     examples = {f[column]: f["path"] for f in files if f[column] is not None}
     groups = Counter(f[column] for f in files if f[column] is not None).most_common()
     if len(groups) > _GROUPS:
-        return f"{len(groups)} {noun}, the most common {groups[0][0]} ({groups[0][1]} of {counted(len(files), 'file')})"
+        (name, most), count = groups[0], sum(count for _, count in groups)
+        return f"{len(groups)} {noun}, the most common {name} ({most} of {count} images)"
     named = " and ".join(f"{count} {name}" for name, count in groups)
     return f"{'two' if len(groups) == 2 else len(groups)} {noun}: {named} (such as {examples[groups[-1][0]]})"
 

@@ -58,7 +58,7 @@ def test_a_copy_stands_beside_the_picture_that_it_is_a_copy_of(dataset: Path) ->
     Image.open(dataset / "train/good/000.png").save(dataset / "train/good/again.jpg", quality=90)
     validate("tile")
     text, _ = page_of(PAGE.read_text())
-    assert re.search(r'alt="train/good/000.png">looks like train/good/000.png', text)
+    assert re.search(r'alt="train/good/000.png"><span>looks like train/good/000.png', text)
 
 
 def test_photographs_of_more_than_eight_bits_are_shown(dataset: Path) -> None:
