@@ -65,10 +65,10 @@ install: .venv/.installed
 	VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps -e .; \
 	touch $@
 
-# No index address is written: the lock works behind any mirror.
+# uv writes no address of an index: the lock works behind any mirror.
 lock: install
 	$(BIN)/uv pip compile --universal --all-extras --python-version 3.11 --no-header --no-annotate \
-	  --no-emit-index-url --upgrade --output-file requirements.lock pyproject.toml
+	  --upgrade --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

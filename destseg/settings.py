@@ -68,7 +68,7 @@ def read_environment(into: type[T], *, prefix: str = "DESTSEG_") -> T:
         value = os.environ.get(prefix + field.name.upper())
         if value:
             found[field.name] = _from_text(value, typing.get_type_hints(into)[field.name], prefix + field.name.upper())
-    for field in dataclasses.fields(into):  # type: ignore[arg-type]
+    for field in dataclasses.fields(into):  # type: ignore[arg-type]  # T is a dataclass type
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in found:
             raise Error(f"{prefix}{field.name.upper()} is not set; expected it in the environment, see README.md")
@@ -85,7 +85,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
 
 def _build(into: type[T], values: dict[str, Any], where: str) -> T:
     hints = typing.get_type_hints(into)
-    fields = {field.name: field for field in dataclasses.fields(into)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(into)}  # type: ignore[arg-type]  # T is a dataclass type
     if unknown := sorted(set(values) - set(fields)):
         raise Error(f"{where}.{unknown[0]} is no setting; known here: {', '.join(fields)}")
     for name, field in fields.items():

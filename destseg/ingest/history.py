@@ -60,7 +60,7 @@ def history(category: str, root: Path = Path()) -> list[Version]:
         entry = versions.tracked(root, category, commit)
         if entry:
             known = {"version": str(entry.get("md5")), "files": int(entry.get("nfiles", 0))}
-            found.append(Version(commit=commit, date=date, who=who, why=why, **known))  # type: ignore[arg-type]
+            found.append(Version(commit=commit, date=date, who=who, why=why, **known))  # type: ignore[arg-type]  # `known` has its other fields
     if not found:
         raise Error(f"git knows no version of {category!r} here (no commit of {path}); see `destseg dataset list`")
     return found

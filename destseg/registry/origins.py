@@ -41,15 +41,10 @@ def arrival(record: Mapping[str, Any]) -> str:
     about = [f"{name} {record[name]}" for name in ("line", "camera") if record.get(name)]
     when = moment(str(record.get("time") or record.get("modified") or "at an unknown time"))
     keys = [str(key) for key in record.get("keys", [])]
-    if from_inbox(record):
+    if provenance.from_inbox([dict(record)]):
         return printable(f"as {', '.join([*keys, when, *about])}")
     again = [key for key in keys if key != record.get("name")]
     return printable(", ".join([f"with dataset add, file of {when}", *(f"again as {key}" for key in again)]))
-
-
-def from_inbox(record: Mapping[str, Any]) -> bool:
-    """Whether the photograph came through the inbox: `dataset add` knows no ETag."""
-    return "etag" in record
 
 
 def moment(text: str) -> str:

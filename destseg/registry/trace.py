@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from destseg import Error
+from destseg.dataset import provenance
 from destseg.dataset.layout import BUILD, IMAGE_SUFFIXES
 from destseg.files import sha256
 from destseg.registry import evidence, images, integrity
@@ -19,7 +20,7 @@ from destseg.registry.evidence import Lineage
 from destseg.registry.history import Entry, history
 from destseg.registry.images import Part, SeenImage
 from destseg.registry.listing import Listed, every_version, listed
-from destseg.registry.origins import arrival, from_inbox, moment, origins
+from destseg.registry.origins import arrival, moment, origins
 from destseg.registry.sightings import ImageTrace, sightings
 from destseg.text import printable
 
@@ -96,7 +97,7 @@ class Trace:
         known = [image.origin for image in self.images if image.origin]
         if not known:
             return f"none: {self.no_origins or 'no image has a record at this commit'}"
-        batches = [record for record in known if from_inbox(record)]
+        batches = provenance.from_inbox(known)
         times = sorted(str(record["modified"]) for record in batches if "modified" in record)
         when = f", {moment(times[0])} to {moment(times[-1])}" if times else ""
         lines = Counter(str(record["line"]) for record in batches if "line" in record)

@@ -1,10 +1,8 @@
 """What a dataset is held to: each expectation with its severity and its words for people."""
 
-import functools
 from collections import Counter
 from pathlib import PurePosixPath
 
-from great_expectations.expectations.core.expect_column_median_to_be_between import ExpectColumnMedianToBeBetween
 from great_expectations.expectations.core.expect_column_unique_value_count_to_be_between import (
     ExpectColumnUniqueValueCountToBeBetween,
 )
@@ -19,7 +17,7 @@ from destseg.dataset.images import MAX_PIXELS, MODES
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.dataset.splits import SplitSettings
-from destseg.validation.exposure import MEASURES
+from destseg.validation.likeness_expectations import copy_rules, exposure_rules
 from destseg.validation.mask_expectations import mask_rules
 from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, rule, size
 from destseg.validation.settings import ValidationSettings
@@ -30,12 +28,12 @@ _TEST = IMAGE & (Column("split") == "test")
 
 
 def rules(settings: ValidationSettings, split: SplitSettings, *, has_batch: bool = False) -> list[Rule]:
-    """Every rule, in the order in which the page lists them; `has_batch` as `exposure.compare` says."""
+    """Every rule, in the order in which the page lists them; `has_batch`: whether `exposure.compare` marked one."""
     return [
         *_files(settings),
-        *_copies(settings),
+        *copy_rules(settings),
         *_images(settings),
-        *_exposure(settings, has_batch),
+        *exposure_rules(settings, has_batch=has_batch),
         *mask_rules(settings),
         *_amounts(settings, split),
     ]
@@ -79,47 +77,6 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             lambda f: f"holds {f['format']}, which its name does not say; rename it",
             column="suffix_is_format",
             value_set=[True],
-        ),
-    ]
-
-
-def _copies(settings: ValidationSettings) -> list[Rule]:
-    exact = rule(
-        "duplicate",
-        "error",
-        "No image is there twice, neither within train and test nor across them.",
-        ExpectColumnValuesToBeNull,
-        lambda f: f"has the same bytes as {f['duplicate_of']}; remove one of them",
-        where=IMAGE,
-        column="duplicate_of",
-        names_other="duplicate_of",
-    )
-    if not settings.near_duplicate:
-        return [exact]
-    return [
-        exact,
-        rule(
-            "leak",
-            "error",
-            "No test image shows what an image of train/good shows.",
-            ExpectColumnValuesToBeNull,
-            lambda f: (
-                f"looks like {f['leak_of']}, which trains: a test on it proves nothing; remove one of them "
-                f"(destseg dataset remove), or look at validation.near_duplicate"
-            ),
-            where=IMAGE,
-            column="leak_of",
-            names_other="leak_of",
-        ),
-        rule(
-            "near-duplicate",
-            "warning",
-            "No two images of train, and no two of test, show the same.",
-            ExpectColumnValuesToBeNull,
-            lambda f: f"looks like {f['near_duplicate_of']}: it adds little (validation.near_duplicate)",
-            where=IMAGE,
-            column="near_duplicate_of",
-            names_other="near_duplicate_of",
         ),
     ]
 
@@ -199,41 +156,6 @@ def _images(settings: ValidationSettings) -> list[Rule]:
     ]
 
 
-def _exposure(settings: ValidationSettings, has_batch: bool) -> list[Rule]:
-    """What `exposure.compare` measured, held against its limits."""
-    limit, shift = settings.max_deviation, settings.max_shift
-    known = [
-        rule(
-            name,
-            "warning",
-            f"No good part's {name} is {limit:g} robust deviations and more from the median.",
-            ExpectColumnValuesToBeBetween,
-            functools.partial(_apart, name),
-            where=IMAGE,
-            column=f"{name}_z",
-            min_value=-limit,
-            max_value=limit,
-        )
-        for name in MEASURES
-    ]
-    if not has_batch:
-        return known
-    return known + [
-        rule(
-            f"{name}-shift",
-            "warning",
-            f"The newest batch's median {name} is within {shift:g} robust deviations of what came before.",
-            ExpectColumnMedianToBeBetween,
-            functools.partial(_shifted, name),
-            where=IMAGE & (Column("in_batch") == True),  # noqa: E712  # Great Expectations' condition
-            column=f"{name}_z",
-            min_value=-shift,
-            max_value=shift,
-        )
-        for name in MEASURES
-    ]
-
-
 def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
     def enough(name: str, severity: Severity, where: Condition, least: int, noun: str, place: str, advice: str) -> Rule:
         def finding(facts: Facts) -> str:
@@ -293,27 +215,6 @@ def _groups(noun: str, column: str, files: list[Facts]) -> str:
         return f"{len(groups)} {noun}, the most common {name} ({most} of {count} images)"
     named = " and ".join(f"{count} {name}" for name, count in groups)
     return f"{'two' if len(groups) == 2 else len(groups)} {noun}: {named} (such as {examples[groups[-1][0]]})"
-
-
-def _apart(name: str, facts: Facts) -> str:
-    """How an image differs from the others in brightness or sharpness."""
-    z = facts[f"{name}_z"]
-    said = f"is far {_word(name, z)} than the other good parts"
-    return f"{said}, by {abs(z):.1f} robust deviations (validation.max_deviation)"
-
-
-def _shifted(name: str, facts: Facts) -> str:
-    z = facts["observed"]
-    count = sum(f["in_batch"] is True for f in facts["files"])
-    return (
-        f"the {counted(count, 'normal image')} that came last are {_word(name, z)} than those before, by {abs(z):.1f} "
-        f"robust deviations; has the light, the lens or the camera changed? (validation.max_shift)"
-    )
-
-
-def _word(name: str, z: float) -> str:
-    words = {"brightness": ("darker", "brighter"), "sharpness": ("less sharp", "sharper")}
-    return words[name][int(z > 0)]
 
 
 def _listed(words: list[str]) -> str:

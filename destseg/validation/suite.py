@@ -33,20 +33,8 @@ _COLOURS = {"RGB": "RGB"} | dict.fromkeys(("1", "L", "I", "I;16", "I;16B", "I;16
 # The table's columns. Text and truth values stay Python objects: a column may hold nothing but None.
 _OBJECTS = (
     *("path", "split", "kind", "role", "part", "sha256", "format", "suffix_is_format", "mode", "colour", "error"),
-    *(
-        "duplicate_of",
-        "leak_of",
-        "near_duplicate_of",
-        "pixels",
-        "in_batch",
-        "partner",
-        "partner_size",
-        "mask",
-        "twin",
-        "marks_defect",
-        "same_size",
-        "two_values",
-    ),
+    *("duplicate_of", "leak_of", "near_duplicate_of", "pixels", "batch", "partner", "partner_size", "mask"),
+    *("twin", "marks_defect", "same_size", "two_values"),
 )
 _NUMBERS = ("width", "height", "short_side", "long_side", "mean", "std", "saturated", "share", "scaled_pixels")
 _DEVIATIONS = tuple(f"{name}_z" for name in exposure.MEASURES)
@@ -57,7 +45,7 @@ def run(
 ) -> tuple[list[Outcome], list[Finding]]:
     """Each rule's outcome on the manifest, and all that is wrong; `newest` has the SHA-256s of the last batch."""
     table = frame(rows, split, settings, newest)
-    known = rules(settings, split, has_batch=bool(table["in_batch"].any()))
+    known = rules(settings, split, has_batch=bool((table["batch"] == exposure.NEWEST).any()))
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # sets itself to INFO
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)

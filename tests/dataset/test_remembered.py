@@ -42,7 +42,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counting(content: room.Content, *rest: object) -> room.Content:
         seen.append(content.sha256)
-        return original(content, *rest)  # type: ignore[arg-type]
+        return original(content, *rest)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(room, "_decoded", counting)
     return seen

@@ -21,7 +21,7 @@ from .test_add import picture, root, save, source  # noqa: F401  # fixtures
 
 
 @pytest.mark.parametrize("suffix", ["tar.xz", "tar.gz", "tar", "zip"])
-def test_one_category_of_an_archive_is_added(root: Path, source: Path, tmp_path: Path, suffix: str) -> None:  # noqa: F811
+def test_one_category_of_an_archive_is_added(root: Path, source: Path, tmp_path: Path, suffix: str) -> None:  # noqa: F811  # fixtures
     archive = tmp_path / f"mvtec.{suffix}"
     parts = {"license.txt": None, "mvtec/screw": source, "mvtec/bolt": source}
     if suffix == "zip":
@@ -108,7 +108,7 @@ def test_an_archive_that_cannot_be_trusted_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path not in (archive, scratch, scratch.parent)] == []
 
 
-def test_visa_becomes_mvtec(root: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_visa_becomes_mvtec(root: Path, tmp_path: Path) -> None:  # noqa: F811  # fixtures
     data = tmp_path / "candle/Data"
     for index in range(4):
         picture(data / f"Images/Normal/{index}.JPG", seed=index)
@@ -123,7 +123,7 @@ def test_visa_becomes_mvtec(root: Path, tmp_path: Path) -> None:  # noqa: F811
     assert not (root / "data/mvtec/candle/train/good/0.JPG").is_symlink()
 
 
-def test_visas_own_table_says_which_normal_images_test(root: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_visas_own_table_says_which_normal_images_test(root: Path, tmp_path: Path) -> None:  # noqa: F811  # fixtures
     for index in range(4):
         picture(tmp_path / f"visa/candle/Data/Images/Normal/{index}.JPG", seed=index)
     table = tmp_path / "visa/split_csv/1cls.csv"
@@ -142,7 +142,7 @@ def test_visas_own_table_says_which_normal_images_test(root: Path, tmp_path: Pat
             add("other", tmp_path / "visa/candle", root)
 
 
-def test_btad_becomes_mvtec_and_what_has_no_mask_is_named(root: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_btad_becomes_mvtec_and_what_has_no_mask_is_named(root: Path, tmp_path: Path) -> None:  # noqa: F811  # fixtures
     folder = tmp_path / "01"
     for index, name in enumerate(
         ["train/ok/0.bmp", "train/ok/1.bmp", "test/ok/2.bmp", "test/ko/3.bmp", "test/ko/4.bmp"]
@@ -156,5 +156,5 @@ def test_btad_becomes_mvtec_and_what_has_no_mask_is_named(root: Path, tmp_path: 
     assert (added.normals, added.defects) == (3, 2)
 
 
-def test_mvtec_is_taken_as_it_is(source: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_mvtec_is_taken_as_it_is(source: Path, tmp_path: Path) -> None:  # noqa: F811  # fixtures
     assert as_mvtec(source, tmp_path / "staging") == source
