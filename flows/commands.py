@@ -23,14 +23,13 @@ _PASSING = re.compile(
 )
 
 
-def destseg(root: Path, *arguments: str, timeout: float) -> dict[str, Any]:
+def destseg(root: Path, *arguments: str, timeout: float) -> Any:
     """The result of `destseg ARGUMENTS --json`, run by the code that is in the workspace."""
     command = [sys.executable, "-m", "destseg", *arguments, "--json"]
     lines = run(command, cwd=root, timeout=timeout, log=_log).splitlines()
     for line in reversed(lines):  # standard error is among them
-        if line.startswith("{"):
-            result: dict[str, Any] = json.loads(line)
-            return result
+        if line.startswith(("{", "[")):
+            return json.loads(line)
     raise Error(f"`destseg {' '.join(arguments)} --json` printed no result, expected a line of JSON; see the log above")
 
 

@@ -9,6 +9,7 @@ from prefect.events import emit_event
 
 from destseg.storage import versions
 from flows.commands import PERSISTENT, destseg
+from flows.runs import Category, rename
 from flows.script import run_here
 from flows.workspace import workspace
 
@@ -18,9 +19,10 @@ BATCH_SECONDS = 4 * 3600
 
 
 @flow(flow_run_name="ingest-{category}")
-def ingest(category: str) -> dict[str, Any]:
+def ingest(category: Category) -> dict[str, Any]:
     """One batch from the inbox: checked, made a version, pushed, announced. Returns what became of it."""
     batch = take_batch(category)
+    rename(f"ingest-{category}-{batch['current_version'][:8]}")
     # Duplicates may be what a run left in the inbox that died after its push and before the next line. Announcing its
     # version again costs nothing: a retraining that was done before ends at once.
     if batch["accepted"] or batch["duplicates"]:
@@ -36,7 +38,7 @@ def take_batch(category: str) -> dict[str, Any]:
     Each attempt has a clone of its own, since a push that failed leaves one that is not clean.
     """
     with workspace(f"ingest-{category}") as root:
-        batch = destseg(root, "ingest", category, timeout=BATCH_SECONDS)
+        batch: dict[str, Any] = destseg(root, "ingest", category, timeout=BATCH_SECONDS)
         return batch | {"current_version": versions.dataset_version(root, category)}
 
 

@@ -1,17 +1,18 @@
 """Flow `retrain`: the newest dataset version becomes a challenger in the registry, unless it was trained before."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect import flow, get_run_logger, task
 
 from destseg import Error
-from destseg.dataset.layout import build_dir
 from destseg.storage import versions
+from destseg.storage.memo import cache, held
+from flows import pages
 from flows.commands import PERSISTENT, destseg, dvc
+from flows.ingest import announce
+from flows.runs import Category, rename
 from flows.script import run_here
 from flows.workspace import workspace
 
@@ -21,28 +22,46 @@ REGISTRY_SECONDS = 3600
 
 
 @flow(flow_run_name="retrain-{category}")
-def retrain(category: str) -> dict[str, Any]:
-    """Trains, evaluates and registers the category's newest dataset version. Returns the challenger."""
+def retrain(category: Category) -> dict[str, Any]:
+    """Trains, evaluates and registers the category's newest dataset version. Returns the challenger.
+
+    One run per category at a time: a second one ends at once, and the first looks at its end for a version that came
+    meanwhile. The lock is a file in $DESTSEG_CACHE, which frees itself when its process dies.
+    """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise Error("MLFLOW_TRACKING_URI is not set; expected the registry's address, where every worker reaches it")
     with workspace(f"retrain-{category}") as root:
-        known = look_up(root, category)
-        if known["model_uri"]:
-            return known | {"trained": False}
-        fetch_dataset(root, category)
-        reproduce(root, category)
-        push_results(root, category)
-        registered = register(root, category)
-        metrics = read_metrics(root, category)
-    publish_metrics(category, metrics)
-    publish_model(category, registered["model_uri"])
-    return known | registered | {"trained": True, "metrics": metrics}
+        version = versions.dataset_version(root, category)
+        rename(f"retrain-{category}-{version[:8]}")
+        try:
+            with held(cache() / "retrain" / category) as mine:
+                if not mine:
+                    get_run_logger().info("another run trains %s and looks for newer versions at its end", category)
+                    return {"dataset_version": version, "model_uri": None, "trained": False}
+                return train(root, category)
+        finally:  # the lock is free again, so that whoever comes from now on trains what he finds
+            announce_newer(root, category, version)
+
+
+def train(root: Path, category: str) -> dict[str, Any]:
+    """The steps from a dataset version to its challenger; none of them when it was trained before."""
+    known = look_up(root, category)
+    if known["model_uri"]:
+        get_run_logger().info("trained before: %s", known["model_uri"])
+        return known | {"trained": False}
+    fetch_dataset(root, category)
+    reproduce(root, category)
+    push_results(root, category)
+    registered = register(root, category)
+    pages.publish(root, category, registered)
+    return known | registered | {"trained": True, "metrics": pages.read_metrics(root, category)}
 
 
 @task(**PERSISTENT, task_run_name="look-up-{category}")
 def look_up(root: Path, category: str) -> dict[str, Any]:
     """Dataset version and training key of the workspace, and the candidate that came from the same, if there is one."""
-    return destseg(root, "register", category, "--check", timeout=REGISTRY_SECONDS)
+    known: dict[str, Any] = destseg(root, "register", category, "--check", timeout=REGISTRY_SECONDS)
+    return known
 
 
 @task(**PERSISTENT, task_run_name="fetch-dataset-{category}")
@@ -54,7 +73,10 @@ def fetch_dataset(root: Path, category: str) -> None:
 @task(**PERSISTENT, task_run_name="reproduce-{category}")
 def reproduce(root: Path, category: str) -> None:
     """Runs the stages of this category that were not run before on the same: `dvc repro --pull`."""
-    dvc(root, "repro", "--pull", f"package@{category}", timeout=TRAINING_SECONDS)
+    try:
+        dvc(root, "repro", "--pull", f"package@{category}", timeout=TRAINING_SECONDS)
+    finally:
+        pages.publish_validation(root, category)  # a refused dataset most of all
 
 
 @task(**PERSISTENT, task_run_name="push-results-{category}")
@@ -66,32 +88,20 @@ def push_results(root: Path, category: str) -> None:
 @task(**PERSISTENT, task_run_name="register-{category}")
 def register(root: Path, category: str) -> dict[str, Any]:
     """Registers the package as challenger: `destseg register`."""
-    return destseg(root, "register", category, timeout=REGISTRY_SECONDS)
+    registered: dict[str, Any] = destseg(root, "register", category, timeout=REGISTRY_SECONDS)
+    return registered
 
 
-def read_metrics(root: Path, category: str) -> dict[str, float]:
-    """The numbers that `evaluate` measured."""
-    found = json.loads((build_dir(category, root) / "metrics.json").read_text(encoding="utf-8"))
-    return {name: value for name, value in found.items() if isinstance(value, int | float)}
-
-
-@task(task_run_name="publish-metrics-{category}")
-def publish_metrics(category: str, metrics: dict[str, float]) -> None:
-    """The metrics as a table on the flow run's page."""
-    table = [{"metric": name, "value": value} for name, value in metrics.items()]
-    create_table_artifact(key=f"metrics-{category.replace('_', '-')}", table=table)
-
-
-@task(task_run_name="publish-model-{category}")
-def publish_model(category: str, model_uri: str) -> None:
-    """The challenger on the flow run's page, as a link where the registry has pages."""
-    key = f"challenger-{category.replace('_', '-')}"
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if server.startswith(("http://", "https://")):
-        name, _, version = model_uri.removeprefix("models:/").rpartition("/")
-        create_link_artifact(f"{server.rstrip('/')}/#/models/{name}/versions/{version}", model_uri, key=key)
-    else:
-        create_markdown_artifact(f"`{model_uri}` in `{server or 'the local registry'}`", key=key)
+def announce_newer(root: Path, category: str, version: str) -> None:
+    """Announces the version that came while this run held the lock, and whose own run has ended at once."""
+    try:
+        newest = versions.newest_version(root, category)
+    except Error as error:
+        get_run_logger().warning("%s: no look at newer versions (%s); `retrain-all` will take one", category, error)
+        return
+    if newest and newest != version:
+        get_run_logger().info("%s: dataset version %s came meanwhile", category, newest)
+        announce(category, newest, 0)
 
 
 if __name__ == "__main__":

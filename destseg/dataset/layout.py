@@ -14,7 +14,9 @@ STUDENT = "student.safetensors"  # these two below build/<category>
 SEGMENTATION = "segmentation.safetensors"
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 GOOD = "good"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
+NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,47}"
+"""What a category's name is, as a regular expression."""
+_NAME = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from destseg.dataset.layout import GOOD, is_kind
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.storage import s3
 
+INBOX = "inbox/"
 _DEFECTS = "defects"
 
 
@@ -34,7 +35,7 @@ class Arrival:
 
 def prefix(category: str) -> str:
     """Where photographs of the category arrive in the bucket."""
-    return f"inbox/{category}/"
+    return f"{INBOX}{category}/"
 
 
 def arrivals(objects: Iterable[s3.Object], category: str) -> tuple[list[Arrival], list[s3.Object]]:

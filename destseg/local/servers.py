@@ -139,7 +139,7 @@ class Servers:
         """http://127.0.0.1:PORT, the port of the last run where it is still free."""
         path = self.folder / "ports.json"
         ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-        ports[name] = _free_port(ports.get(name, 0))
+        ports[name] = free_port(ports.get(name, 0))
         write_text(path, json.dumps(ports))
         return f"http://{HOST}:{ports[name]}"
 
@@ -151,7 +151,8 @@ class Servers:
         return lines[-1] if lines else "(nothing)"
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int = 0) -> int:
+    """`wanted` on the loopback interface if it is free, else any."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a closed one may linger

@@ -31,6 +31,8 @@ class Registration:
 
     model_uri: str
     version: int
+    run_id: str
+    experiment_id: str
     created: bool
     """False when this training had been registered before."""
 
@@ -45,7 +47,7 @@ def register(category: str, *, root: Path = Path()) -> Registration:
         former = _by_key(client, category, versions.training_key(root, category))
         if former is not None:
             _settle(client, category)
-            return _registration(former, created=False)
+            return _registration(client, former, created=False)
     evidence.check_current(category, root)
     return submit(category, evidence.lineage(category, root), root=root)
 
@@ -60,7 +62,7 @@ def submit(category: str, lineage: evidence.Lineage, *, root: Path = Path()) -> 
             raise Error(f"version {number} of {candidates(category)} was deleted while it was being registered")
         _settle(client, category)
         # Of two processes that registered the same training at once, the later one's version is superseded and unused.
-        return _registration(first, created=int(first.version) == int(number))
+        return _registration(client, first, created=int(first.version) == int(number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,15 @@ def trained_already(category: str, training_key: str) -> int | None:
     return None if version is None else int(version.version)
 
 
-def _registration(version: "ModelVersion", *, created: bool) -> Registration:
-    number = int(version.version)
-    return Registration(model_uri=f"models:/{version.name}/{number}", version=number, created=created)
+def _registration(client: "MlflowClient", version: "ModelVersion", *, created: bool) -> Registration:
+    number, run = int(version.version), client.get_run(str(version.run_id)).info
+    return Registration(
+        model_uri=f"models:/{version.name}/{number}",
+        version=number,
+        run_id=run.run_id,
+        experiment_id=run.experiment_id,
+        created=created,
+    )
 
 
 def _by_key(client: "MlflowClient", category: str, training_key: str) -> "ModelVersion | None":

@@ -98,7 +98,7 @@ def _collect(
             return False
         if log is not None and now - told > _SILENCE:
             told = now
-            log(f"{' '.join(command[:2])}: running for {now - begun:.0f} s")
+            log(f"{_short(command)}: running for {now - begun:.0f} s")
         ended = process.poll() is not None  # asked before reading, so that nothing written before the end is missed
         if select.select([source], [], [], 0 if ended else 0.2)[0]:
             if block := os.read(source, 65536):
@@ -116,6 +116,12 @@ def _collect(
         if rest:  # all is read, or the command is over and a process that it left behind holds the output open
             take(rest)
         return True
+
+
+def _short(command: Sequence[str]) -> str:
+    """`destseg register` of `/usr/bin/python3 -m destseg register washer --json`."""
+    words = command[2:] if list(command[1:2]) == ["-m"] else command
+    return " ".join(words[:2])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -72,6 +72,12 @@ def tracked(root: Path, category: str, commit: str) -> dict[str, Any]:
     return dict(entry)
 
 
+def newest_version(root: Path, category: str) -> str:
+    """The category's dataset version in origin's branch as it is now; the clone stays where it is."""
+    git(root, "fetch", "--quiet", "origin", branch(root), timeout=_LONG)
+    return str(tracked(root, category, "FETCH_HEAD").get("md5", ""))
+
+
 def read(root: Path, category: str, commit: str, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """(name, content) of these files of the version in `commit`, from DVC's cache or its remote."""
     from dvc.api import DVCFileSystem  # seconds

@@ -1,0 +1,244 @@
+"""A whole installation for tests: S3, MLflow, Prefect with the project's deployments, workers, a git origin.
+
+Everything is real but for the training, which `standin.py` times; its project has one stage for each that matters here.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from destseg.ingest.add import add
+from destseg.local import children
+from destseg.local.environment import BUCKET, applied
+from destseg.local.repository import Repository
+from destseg.local.servers import Servers
+from destseg.storage import s3, versions
+from destseg.storage.process import run
+
+from .line import photograph
+
+PROJECT = Path(__file__).parents[2]
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+PARAMS: dict[str, Any] = {
+    "seed": 0,
+    "image": {"size": 64, "bit_depth": 8},
+    "split": {"calibration_share": 0.0},
+    "validation": {"min_normals": 4, "normals_only": True},
+    "ingest": {"min_batch": 1},
+    "promotion": {},
+    "standin": {"seconds": 0.0, "fails": False},
+    "categories": {},
+}
+STAGES = """\
+vars: [params.yaml]
+stages:
+  validate:
+    matrix: {category: "${categories}"}
+    cmd: python standin.py validate ${item.category}
+    deps: ["data/mvtec/${item.category}", "data/mvtec/${item.category}.provenance.jsonl"]
+    params: [image, split, validation]
+    outs: ["build/${item.category}/accepted.json", "build/${item.category}/validation"]
+  student:
+    matrix: {category: "${categories}"}
+    cmd: python standin.py student ${item.category}
+    deps: ["build/${item.category}/accepted.json", "data/mvtec/${item.category}/train", standin.py]
+    params: ["categories.${item.category}.standin"]
+    outs:
+      - build/${item.category}/student.safetensors
+      - build/${item.category}/student-loss.csv
+      - build/${item.category}/segmentation-loss.csv
+  evaluate:
+    matrix: {category: "${categories}"}
+    cmd: python standin.py evaluate ${item.category}
+    deps: ["build/${item.category}/student.safetensors", "data/mvtec/${item.category}", standin.py]
+    outs: ["build/${item.category}/evaluation", "build/${item.category}/calibration.json"]
+    metrics: ["build/${item.category}/metrics.json"]
+  package:
+    matrix: {category: "${categories}"}
+    cmd: python standin.py package ${item.category}
+    deps:
+      - build/${item.category}/student.safetensors
+      - build/${item.category}/accepted.json
+      - build/${item.category}/calibration.json
+      - standin.py
+    outs: ["build/${item.category}/package"]
+"""
+_serial = itertools.count()
+
+
+class Factory:
+    """On started `servers` (S3 at least): a project with categories, and what a test does to it and sees of it."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers, self.folder = servers, servers.folder
+        self.repository = Repository(self.folder, servers.env)
+        self.checkout = self.repository.checkout
+        self.workers: list[Worker] = []
+
+    @property
+    def api(self) -> str:
+        return self.servers.env["PREFECT_API_URL"]
+
+    def build(self, categories: Mapping[str, Mapping[str, Any]], *, normals: int = 6, validate: bool = False) -> None:
+        """The project in origin, each category with a first dataset version; the mapping holds stand-in settings.
+
+        With `validate`, the stage of that name is the real one.
+        """
+        self.repository.prepare()
+        (self.checkout / ".dvc").mkdir(exist_ok=True)
+        for name in (".dvc/config", ".dvc/.gitignore"):
+            shutil.copy(PROJECT / name, self.checkout / name)
+        shutil.copy(Path(__file__).with_name("standin.py"), self.checkout / "standin.py")
+        (self.checkout / "dvc.yaml").write_text(
+            STAGES.replace("standin.py validate", "-m destseg validate") if validate else STAGES
+        )
+        (self.checkout / ".gitignore").write_text("/build\n")
+        (self.checkout / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+        self.repository.publish("A project")
+        versions.use_cache(self.checkout, self.folder / "cache" / "dvc")
+        with applied(self.servers.env):
+            for category in categories:
+                source = self.folder / "source" / category / "train" / "good"
+                source.mkdir(parents=True)
+                for number in range(normals):
+                    (source / f"{number}.png").write_bytes(photograph())
+                add(category, source.parents[1], self.checkout)
+            versions.dvc(self.checkout, "push")
+        self.set({category: {"standin": dict(settings)} for category, settings in categories.items()})
+
+    def set(self, overrides: Mapping[str, Mapping[str, Any]]) -> None:
+        """Overrides of these categories, committed and pushed."""
+        self.repository.update()
+        path = self.checkout / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        for category, sections in overrides.items():
+            params["categories"][category] = {**(params["categories"].get(category) or {}), **sections}
+        path.write_text(yaml.safe_dump(params))
+        self.repository.publish(f"Settings of {', '.join(overrides)}")
+
+    def deploy(self, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """`prefect deploy --all` of the project's prefect.yaml, with what a test shortens in it."""
+        content = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+        change(content)
+        (self.folder / "prefect.yaml").write_text(yaml.safe_dump(content))
+        for pool in ("cpu", "gpu"):
+            self.prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
+        self.prefect("deploy", "--all")
+
+    def worker(self, pool: str, limit: int = 1) -> "Worker":
+        """A worker of its own process group, which a test may kill with all that it runs."""
+        worker = Worker(self, pool, limit)
+        self.workers.append(worker)
+        return worker
+
+    def prefect(self, *arguments: str) -> str:
+        return run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=self.folder,
+            env=self.servers.env,
+            timeout=120,
+        )
+
+    def send(self, category: str, count: int = 2) -> list[bytes]:
+        """A batch of new photographs into the inbox."""
+        photographs = [photograph() for _ in range(count)]
+        with applied(self.servers.env):
+            for content in photographs:
+                s3.upload(BUCKET, f"inbox/{category}/{next(_serial)}-{os.getpid()}.png", content)
+        return photographs
+
+    def runs(self, flow: str, category: str = "") -> list[dict[str, Any]]:
+        """Runs of a deployment, the oldest first, of one category if named."""
+        which = {"deployments": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
+        found = self.post("flow_runs/filter", which)
+        return [one for one in found if not category or one["parameters"].get("category") == category]
+
+    def start(self, flow: str, **parameters: Any) -> str:
+        """A run of the deployment; its id."""
+        (found,) = self.post("deployments/filter", {"deployments": {"name": {"any_": [flow]}}})
+        return str(self.post(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"])
+
+    def post(self, path: str, content: Mapping[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.api}/{path}", data=json.dumps(content).encode(), headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
+    def artifacts(self, run_id: str) -> list[dict[str, Any]]:
+        """What a run shows on its page."""
+        return list(self.post("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run_id]}}}))
+
+    def version(self, category: str) -> str:
+        """The newest dataset version in origin."""
+        return versions.newest_version(self.checkout, category)
+
+    def challengers(self, category: str) -> list[str]:
+        """Dataset versions of the category's candidates in the registry, the oldest first."""
+        query = urllib.parse.urlencode({"filter": f"name='destseg-{category}-candidates'"})
+        address = f"{self.servers.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/model-versions/search?{query}"
+        with urllib.request.urlopen(address, timeout=30) as response:
+            found = json.load(response).get("model_versions", [])
+        tags = {int(one["version"]): {tag["key"]: tag["value"] for tag in one["tags"]} for one in found}
+        return [tags[number]["dataset_version"] for number in sorted(tags)]
+
+    def kill(self, server: str) -> None:
+        """SIGKILL for a server and its children."""
+        process, _ = self.servers._running.pop(server)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def wait(self, what: Callable[[], Any], seconds: float = 240, every: float = 0.5) -> Any:
+        """The first true answer of `what`."""
+        end = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < end, self.story()
+            time.sleep(every)
+        return found
+
+    def ended(self, run_id: str, seconds: float = 240) -> dict[str, Any]:
+        """The run when it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            (found,) = self.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+            return found if found["state_type"] in FINAL else None
+
+        return dict(self.wait(look, seconds))
+
+    def log(self, run_id: str) -> str:
+        """The lines that a run has logged."""
+        which = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return "\n".join(line["message"] for line in self.post("logs/filter", which))
+
+    def story(self) -> str:
+        """What a failed test wants to know."""
+        runs = [one for one in self.post("flow_runs/filter", {"sort": "START_TIME_ASC"}) if one["start_time"]]
+        lines = [f"{one['name']}: {one['state_name']}, {one['state'].get('message')}" for one in runs]
+        for one in runs:
+            if one["state_type"] in ("FAILED", "CRASHED"):
+                lines.append(f"--- {one['name']}\n{self.log(one['id'])[-3000:]}")
+        return "\n".join(lines)
+
+
+class Worker:
+    """`prefect worker start`, whose flows are in its process group."""
+
+    def __init__(self, factory: Factory, pool: str, limit: int) -> None:
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)]
+        with (factory.folder / "logs" / f"worker-{len(factory.workers)}.log").open("w") as output:
+            self.process = children.start(command, cwd=factory.folder, env=factory.servers.env, output=output)
+
+    def kill(self) -> None:
+        """SIGKILL for the worker and its flows at once, as when the machine loses its power."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -1,0 +1,162 @@
+"""The deployments on real servers (Prefect on PostgreSQL, MLflow, S3, git), and what goes wrong around them.
+
+Training is a timed stand-in; prefect.yaml's waits are shortened, nothing else in it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destseg.local.servers import Servers, free_port
+from destseg.storage.process import ProcessError, run
+
+from .factory import Factory
+from .postgres import postgres, programs
+
+CATEGORIES: dict[str, dict[str, Any]] = {
+    "washer": {},
+    "bolt": {"seconds": 20},
+    "nut": {"seconds": 20},
+    "pin": {"seconds": 10},
+    "slow": {"seconds": 15},
+    "broken": {"fails": True},
+    "fabric": {},
+}
+pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql")
+
+
+def shorten(prefect: dict[str, Any]) -> None:
+    """A poll every ten seconds; a run is silent after 40 s and given another 35."""
+    for deployment in prefect["deployments"]:
+        for schedule in deployment.get("schedules") or []:
+            if "interval" in schedule:
+                schedule["interval"] = 10
+        for trigger in deployment.get("triggers") or []:
+            if trigger["name"] == "rescue-silent-run":
+                trigger["within"] = 40
+                trigger["parameters"] = {**trigger["parameters"], "wait_seconds": 35}
+
+
+@pytest.fixture(scope="module")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
+    folder = tmp_path_factory.mktemp("factory")
+    with postgres(folder / "postgres", free_port()) as database, Servers(folder / "local") as servers:
+        servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+        servers.s3()
+        servers.prefect()
+        servers.ready("s3")
+        factory = Factory(servers)
+        factory.build(CATEGORIES)
+        servers.mlflow()
+        servers.ready("mlflow")
+        servers.ready("prefect")
+        factory.deploy(shorten)
+        factory.worker("cpu", limit=6)
+        factory.worker("gpu", limit=6)
+        yield factory
+
+
+def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(factory: Factory) -> None:
+    factory.send("washer", count=3)
+    (retrain,) = factory.wait(lambda: factory.runs("retrain", "washer"))
+    retrain = factory.ended(retrain["id"])
+    assert retrain["state_type"] == "COMPLETED", factory.story()
+    (ingest,) = factory.runs("ingest", "washer")
+    version = factory.version("washer")
+    assert ingest["name"] == f"ingest-washer-{version[:8]}"
+    assert retrain["name"] == f"retrain-washer-{version[:8]}"
+    assert factory.challengers("washer") == [version]
+    assert "washer: training" not in factory.log(ingest["id"])
+    assert "> python standin.py package washer" in factory.log(retrain["id"])  # the stages' lines reach the run
+
+    shown = {found["key"]: found for found in factory.artifacts(retrain["id"])}
+    assert set(shown) == {f"{key}-washer" for key in ("validation", "metrics", "worst", "challenger", "report")}
+    assert json.loads(shown["metrics-washer"]["data"])[0] == {"metric": "image_auroc", "challenger": 0.97}
+    assert shown["worst-washer"]["data"].startswith("data:image/jpeg;base64,")
+
+
+def test_a_worker_killed_with_its_flow_is_found_and_the_run_done_again(factory: Factory) -> None:
+    run_id = factory.start("retrain", category="bolt")
+    factory.wait(lambda: "bolt: training" in factory.log(run_id))
+    gpu = factory.workers.pop()
+    gpu.kill()
+    (found,) = factory.runs("retrain", "bolt")
+    assert found["state_type"] == "RUNNING"  # what Prefect believes for ever, left alone
+    factory.worker("gpu", limit=6)
+    factory.wait(lambda: factory.runs("retrain", "bolt")[0]["run_count"] == 2)
+    assert factory.ended(run_id)["state_type"] == "COMPLETED", factory.story()
+    assert "removing" in factory.log(run_id)  # the dead run's workspace
+    assert factory.challengers("bolt") == [factory.version("bolt")]
+
+
+def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> None:
+    run_id = factory.start("retrain", category="nut")
+    factory.wait(lambda: "nut: training" in factory.log(run_id))
+    factory.kill("prefect")
+    factory.servers.prefect()
+    factory.servers.ready("prefect")
+    found = factory.ended(run_id)
+    assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
+    assert factory.challengers("nut") == [factory.version("nut")]
+    factory.send("fabric")  # workers, schedules and triggers are there as before
+    factory.wait(lambda: factory.runs("retrain", "fabric"))
+
+
+def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
+    run_id = factory.start("retrain", category="pin")
+    factory.wait(lambda: "pin: training" in factory.log(run_id))
+    factory.kill("s3")
+    factory.kill("mlflow")
+    factory.wait(lambda: "push-results" in factory.log(run_id))  # the task that failed is named when it is tried again
+    factory.servers.s3()
+    factory.servers.ready("s3")
+    factory.servers.mlflow()
+    factory.servers.ready("mlflow")
+    found = factory.ended(run_id)
+    assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
+    assert factory.challengers("pin") == [factory.version("pin")]
+
+
+def test_of_two_runs_of_a_category_one_trains_and_a_version_that_comes_meanwhile_is_next(factory: Factory) -> None:
+    first = factory.start("retrain", category="slow")
+    factory.wait(lambda: "slow: training" in factory.log(first))
+    old = factory.version("slow")
+    second = factory.start("retrain", category="slow")
+    assert factory.ended(second)["state_type"] == "COMPLETED"
+    assert "another run trains slow" in factory.log(second)
+    factory.send("slow")
+    factory.wait(lambda: factory.version("slow") != old)
+    factory.wait(lambda: len(factory.challengers("slow")) == 2)
+    assert factory.challengers("slow") == [old, factory.version("slow")]
+
+
+def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:
+    assert factory.ended(factory.start("retrain-all"))["state_type"] == "COMPLETED"
+    (broken,) = factory.runs("retrain", "broken")
+    assert factory.ended(broken["id"])["state_type"] == "FAILED"
+    assert "broken: the stand-in was told to fail" in factory.log(broken["id"])
+    factory.wait(lambda: factory.challengers("fabric") == [factory.version("fabric")])
+    for category in set(CATEGORIES) - {"broken"}:  # what was trained before is not trained again
+        assert len(factory.challengers(category)) == (2 if category == "slow" else 1)
+
+
+def test_a_full_disk_is_one_clear_error_and_the_next_run_completes(factory: Factory, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], cwd=tmp_path, timeout=20)
+    except ProcessError as error:
+        pytest.skip(f"a disk of 200 kB needs the right to mount one: {error.tail}")
+    command = [sys.executable, "-m", "flows.retrain", "--category", "washer"]
+    try:
+        with pytest.raises(ProcessError, match="No space left on device"):
+            run(command, cwd=tmp_path, env=factory.servers.env | {"DESTSEG_WORKSPACES": str(disk)}, timeout=240)
+        assert not list(disk.glob("retrain-*"))
+    finally:
+        run(["umount", str(disk)], cwd=tmp_path, timeout=20)
+    assert '"trained": false' in run(command, cwd=tmp_path, env=factory.servers.env, timeout=240)
+    assert factory.challengers("washer") == [factory.version("washer")]
