@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from destseg import Error
 from destseg.cli.options import AsJson, Category, print_json, show_result
 
 app = typer.Typer()
@@ -28,15 +29,24 @@ def register(
 @app.command()
 def promote(
     category: Category,
-    why: Why,
+    why: Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)] = "",
     who: Who = None,
     version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
     override: Annotated[bool, typer.Option(help="Promote although a gate has failed; it is recorded.")] = False,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Promote the challenger only if promotion.policy of params.yaml says so.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a candidate the champion, which the line loads."""
+    from destseg.registry.policy import promote_by_policy
     from destseg.registry.promotion import promote
 
+    if policy:
+        if why or who or override or version is not None:
+            raise Error("--policy decides by params.yaml alone; leave out --why, --who, --version and --override")
+        show_result(promote_by_policy(category), as_json)
+        return
     show_result(promote(category, why=why, who=who, version=version, override=override), as_json)
 
 

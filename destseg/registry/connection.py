@@ -1,5 +1,6 @@
 """The MLflow store this process talks to: its address, its experiments, and its errors as sentences."""
 
+import getpass
 import logging
 import os
 from collections.abc import Iterator
@@ -36,6 +37,14 @@ def candidates(category: str) -> str:
 def released(category: str) -> str:
     """The registered model that the line loads."""
     return f"{PREFIX}{check_category(category)}"
+
+
+def account() -> str:
+    """The name that this process signs in with, or else this machine's user."""
+    try:
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        raise Error("this user has no name here; say who decides with --who") from None
 
 
 def tracking_uri() -> str:
@@ -105,12 +114,21 @@ def ensure_model(client: "MlflowClient", name: str, category: str) -> None:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turns MLflow's refusals (unreachable, forbidden, not there) into an Error that says what was being done."""
+def explained(what: str, *, rights: str = "") -> Iterator[None]:
+    """Turns MLflow's refusals (unreachable, forbidden, not there) into an Error that says what was being done.
+
+    `rights` is what an administrator grants to whoever is forbidden to do it.
+    """
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, ErrorCode
 
     try:
         yield
     except MlflowException as error:
+        if rights and error.error_code == ErrorCode.Name(PERMISSION_DENIED):
+            raise Error(
+                f"{what} is not allowed to {account()}; an administrator of the registry at {tracking_uri()} has to "
+                f"grant {rights}"
+            ) from error
         said = " ".join(str(error).split())[:300]
         raise Error(f"{what} did not succeed; the registry at {tracking_uri()} says: {said}") from error

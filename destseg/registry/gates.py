@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 CARD = "model.json"
 LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher", "image_list")
@@ -11,8 +12,10 @@ LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher"
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionSettings:
-    """What a candidate must reach; a minimum that is not set is not asked for."""
+    """Who promotes, and what a candidate must reach; a minimum that is not set is not asked for."""
 
+    policy: Literal["review", "auto"] = "review"
+    """review: a person promotes; auto: after a retraining the challenger becomes champion if it passes every gate."""
     min_image_auroc: float | None = None
     """Least image AUROC on the acceptance set."""
     min_pixel_auroc: float | None = None
@@ -47,9 +50,9 @@ def run(
 
 def _minima(settings: PromotionSettings, metrics: Mapping[str, float]) -> list[Gate]:
     found = []
-    for field in fields(settings):
-        limit = getattr(settings, field.name)
-        name = field.name.removeprefix("min_")
+    minima = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name.startswith("min_")}
+    for setting, limit in minima.items():
+        name = setting.removeprefix("min_")
         if limit is None:
             continue
         value = metrics.get(name)

@@ -1,8 +1,6 @@
-"""Promotion and rollback: a person's act that creates a released version, with who and why, and moves the aliases."""
+"""Promotion and rollback: an act that creates a released version, with who and why, and moves the aliases."""
 
-import getpass
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.registry import gates
 from destseg.registry.addresses import fetch, find
-from destseg.registry.connection import candidates, connect, explained, released
+from destseg.registry.connection import account, candidates, connect, explained, released
 from destseg.registry.gates import Gate, PromotionSettings
 from destseg.registry.history import NOTHING, released_versions, succession
 from destseg.registry.register import CHALLENGER
@@ -23,6 +21,32 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+
+
+def rights(category: str) -> str:
+    """What an account needs to change the champion."""
+    return f"EDIT on the registered model {released(category)} and on the experiment {released(category)}-released"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A candidate, its checked files, and how it stands at the gates."""
+
+    candidate: "ModelVersion"
+    package: Path
+    gates: tuple[Gate, ...]
+
+    @property
+    def failed(self) -> list[Gate]:
+        """The gates that it did not pass."""
+        return [gate for gate in self.gates if not gate.passed]
+
+
+def judge(candidate: "ModelVersion", settings: PromotionSettings) -> Judged:
+    """Downloads the candidate's package and runs every gate."""
+    package = fetch(candidate)
+    verdict = gates.run(settings, json.loads(candidate.tags.get("metrics", "{}")), candidate.tags, package)
+    return Judged(candidate=candidate, package=package, gates=tuple(verdict))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +79,21 @@ def promote(
     root: Path = Path(),
 ) -> Promotion:
     """Makes the challenger, or candidate `version`, the champion; a failed gate is an Error unless `override`."""
-    why, who = _reason(why), who or _user()
+    why, who = _reason(why), who or account()
     settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
-    with explained(f"promoting {category}"):
+    with explained(f"promoting {category}", rights=rights(category)):
         client = connect()
         alias = CHALLENGER if version is None else None
         candidate = find(client, candidates(category), alias=alias, version=None if version is None else str(version))
         line = settle(client, category)
         if line and line[-1].tags["candidate_version"] == str(candidate.version):
             return _promotion(line[-1], created=False)
-        package = fetch(candidate)
-        verdict = gates.run(settings, json.loads(candidate.tags.get("metrics", "{}")), candidate.tags, package)
-        failed = [gate for gate in verdict if not gate.passed]
-        if failed and not override:
-            said = "; ".join(f"{gate.name}: {gate.why}" for gate in failed)
+        judged = judge(candidate, settings)
+        if judged.failed and not override:
+            said = "; ".join(f"{gate.name}: {gate.why}" for gate in judged.failed)
+            failed = f"{len(judged.failed)} of {len(judged.gates)} gates"
             raise Error(
-                f"candidate {candidate.version} of {category} fails {len(failed)} of {len(verdict)} gates ({said}); "
+                f"candidate {candidate.version} of {category} fails {failed} ({said}); "
                 f"train a better one, or promote it with --override and the reason"
             )
         tags = {
@@ -78,10 +101,10 @@ def promote(
             "replaces": str(line[-1].version) if line else NOTHING,
             "who": who,
             "why": why,
-            "gates": json.dumps([asdict(gate) for gate in verdict]),
-            "overridden": str(bool(failed)).lower(),
+            "gates": json.dumps([asdict(gate) for gate in judged.gates]),
+            "overridden": str(bool(judged.failed)).lower(),
         }
-        return _count(client, category, release(client, category, candidate, package, tags))
+        return _count(client, category, release(client, category, candidate, judged.package, tags))
 
 
 def rollback(category: str, *, why: str, who: str | None = None, to: int | None = None) -> Promotion:
@@ -89,8 +112,8 @@ def rollback(category: str, *, why: str, who: str | None = None, to: int | None 
 
     After a rollback the next one goes one further back, never forth again.
     """
-    why, who = _reason(why), who or _user()
-    with explained(f"rolling {category} back"):
+    why, who = _reason(why), who or account()
+    with explained(f"rolling {category} back", rights=rights(category)):
         client = connect()
         line = settle(client, category)
         by_number = {int(version.version): version for version in line}
@@ -169,10 +192,3 @@ def _reason(why: str) -> str:
     if not why.strip():
         raise Error("a promotion or rollback needs a reason; give it with --why")
     return why.strip()
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        raise Error("this user has no name here; say who decides with --who") from None

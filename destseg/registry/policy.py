@@ -1,0 +1,59 @@
+"""What becomes of a challenger by itself: promotion.policy of params.yaml, asked after every retraining."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from destseg.registry.addresses import find
+from destseg.registry.connection import candidates, connect, explained
+from destseg.registry.gates import Gate, PromotionSettings
+from destseg.registry.history import released_versions
+from destseg.registry.promotion import judge, promote
+from destseg.registry.register import CHALLENGER
+from destseg.settings import PARAMS, read_section
+
+WHY = "promotion.policy auto: all gates passed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyResult:
+    """What the policy did, and how the challenger stands at the gates."""
+
+    policy: Literal["review", "auto"]
+    promoted: bool
+    model_uri: str
+    """The new champion, or the challenger that waits for a person."""
+    gates: tuple[Gate, ...]
+    """Empty for a challenger that was released before."""
+    reason: str
+
+    def __str__(self) -> str:
+        gates = [f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.why}" for gate in self.gates]
+        state = "is the champion" if self.promoted else "is not promoted"
+        return "\n".join([f"{self.model_uri} {state}: {self.reason}", *gates])
+
+
+def promote_by_policy(category: str, root: Path = Path()) -> PolicyResult:
+    """Promotes the challenger if the policy is `auto` and it passes every gate; else it waits for a person."""
+    settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
+    with explained(f"reading the challenger of {category}"):
+        client = connect()
+        challenger = find(client, candidates(category), alias=CHALLENGER)
+        number = int(challenger.version)
+        before = [
+            version
+            for version in released_versions(client, category)
+            if version.tags.get("candidate_version") == str(number)
+        ]
+        verdict = () if before else judge(challenger, settings).gates
+    failed = [gate.name for gate in verdict if not gate.passed]
+    address, reason, promoted = f"models:/{challenger.name}/{number}", WHY, False
+    if before:  # it is the champion, or a person has put another in its place: that is not for a policy to undo
+        reason = f"candidate {number} was released before, as version {before[-1].version}"
+    elif failed:
+        reason = f"{len(failed)} of {len(verdict)} gates failed ({', '.join(failed)}); a person decides"
+    elif settings.policy == "review":
+        reason = "all gates passed; promotion.policy is review, so a person decides"
+    else:  # by its number: the alias may have moved to a newer candidate since
+        address, promoted = promote(category, why=WHY, version=number, root=root).model_uri, True
+    return PolicyResult(policy=settings.policy, promoted=promoted, model_uri=address, gates=verdict, reason=reason)
