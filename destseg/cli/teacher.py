@@ -25,8 +25,12 @@ def teacher_pretrain(
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default=False)] = None,
 ) -> None:
     """Train the formula teacher on procedural textures."""
-    from destseg.model.device import device
+    from destseg.model.device import device, enough_memory
     from destseg.training.pretrain import PretrainSettings, pretrain
 
     settings = PretrainSettings() if steps is None else PretrainSettings(steps=steps)
-    pretrain(out, settings=settings, seed=seed, device=device())
+    on = device()
+    with enough_memory(
+        on, f"pretraining with batches of {settings.batch}", "set DESTSEG_DEVICE to a larger one, or cpu"
+    ):
+        pretrain(out, settings=settings, seed=seed, device=on)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from destseg.model.device import Precision, dtype_of, placed, sent
+from destseg.model.device import Precision, dtype_of, enough_memory, placed, sent
 from destseg.model.fold import folded
 from destseg.model.network import DeSTSeg
 
@@ -18,6 +18,7 @@ Scores = tuple[np.ndarray, np.ndarray]  # float64 [N] and float32 [N, S, S]
 # 2.20 of 8, 2.07 of 16.
 BATCH = 2
 BATCH_GPU = 32  # not measured
+LESS = "end what else runs on it, or name another in DESTSEG_DEVICE; `destseg predict` takes a smaller --batch"
 
 
 def default_batch(device: torch.device) -> int:
@@ -52,7 +53,10 @@ class TorchScorer:
         """Logs a line every few seconds, since a test set can take minutes."""
         found, said, cudnn = Collected(), time.monotonic(), torch.backends.cudnn
         # TF32 would give scores that no exported file and no other machine gives; the other flags stay as they are.
-        with cudnn.flags(True, cudnn.benchmark, cudnn.benchmark_limit, cudnn.deterministic, allow_tf32=False):
+        with (
+            enough_memory(self.device, f"scoring {self.batch} images of {images.shape[-1]} pixels at once", LESS),
+            cudnn.flags(True, cudnn.benchmark, cudnn.benchmark_limit, cudnn.deterministic, allow_tf32=False),
+        ):
             for start in range(0, len(images), self.batch):
                 part = sent(images[start : start + self.batch], self.device)
                 found.add(*self.network(part))

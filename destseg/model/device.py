@@ -1,7 +1,8 @@
 """Where the networks run, and in which precision."""
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -23,6 +24,19 @@ def device(wanted: str | None = None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise Error(f"device {wanted!r} (DESTSEG_DEVICE) cannot be used: {reason}") from None
     return found
+
+
+@contextmanager
+def enough_memory(device: torch.device, doing: str, remedy: str) -> Iterator[None]:
+    """Turns the device's running out of memory into an Error that says during what, and what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        if device.type == "cuda":
+            has, name = torch.cuda.get_device_properties(device).total_memory, torch.cuda.get_device_name(device)
+        else:
+            has, name = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "the processor"
+        raise Error(f"{doing}: {device} ({name}, {has / 1e9:.1f} GB) has not enough memory; {remedy}") from None
 
 
 def tune(device: torch.device, *, deterministic: bool = False) -> None:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from destseg import Error
 from destseg.files import replacing
+from destseg.model.device import enough_memory
 from destseg.training import parallel
 from destseg.training.checkpoint import Checkpoint, State
 from destseg.training.synthesis import Batch, Synthesis
@@ -50,6 +51,8 @@ class Training:
     batch: int
     loss: Callable[[Batch], tuple[Tensor, Tensor]]
     """What is descended on, and the losses of `columns` [C], both on the device."""
+    least: int = 1
+    """Smallest batch that the network can learn from."""
 
     def step(self, batch: Batch) -> Tensor:
         """One step of the optimiser; the losses [C] of the weights before it."""
@@ -73,6 +76,23 @@ class Training:
 
 def run(training: Training, checkpoint: Checkpoint | None = None) -> list[Row]:
     """Trains to the last step, from where the checkpoint ended; the rows of all steps."""
+    doing = f"{training.name}.batch {training.batch} of images of {training.synthesis.side} pixels"
+    with enough_memory(training.synthesis.device, doing, _less(training)):
+        return _run(training, checkpoint)
+
+
+def _less(training: Training) -> str:
+    """What to set when a step takes too much memory."""
+    processes = parallel.share()[1]
+    smaller = training.batch // 2 // processes * processes
+    if smaller >= training.least * processes:
+        setting = f"{training.name}.batch to {smaller}"
+    else:
+        setting = ("synthesis.crop" if training.synthesis.settings.crop else "image.size") + " to a smaller number"
+    return f"set {setting} in params.yaml, which changes the result and is therefore not done for you"
+
+
+def _run(training: Training, checkpoint: Checkpoint | None) -> list[Row]:
     rows: list[Row] = []
     if checkpoint and (state := checkpoint.load(training.synthesis.device)):
         training.load(state)

@@ -108,6 +108,7 @@ def prepared(
         steps=settings.steps,
         batch=settings.batch,
         loss=compiled(loss),
+        least=2,  # as SegmentationSettings says
     )
 
 

@@ -128,6 +128,11 @@ class Synthesis:
         self.images, self.textures, self.settings, self.generator = images, textures, settings, generator
         self.device, self.share = device or images.device, share
 
+    @property
+    def side(self) -> int:
+        """Of the images that are learned from, in pixels."""
+        return self.settings.crop or self.images.shape[-1]
+
     def batches(self, size: int, count: int) -> Iterator[tuple[Batch, Tensor]]:
         """`count` batches of `size` images, or this process's share, and the generator's state after each."""
         draws: Iterator[Draws] = (self.draw(size) for _ in range(count))

@@ -1,23 +1,34 @@
-"""A run repeats bit for bit; schedules, precision, and losses that explode. What a step does: test_steps.py."""
+"""A run repeats bit for bit; schedules, precision, losses that explode, and too little memory.
+
+What a step does: test_steps.py.
+"""
+
+import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from destseg import Error
 from destseg.model.student import Student
 from destseg.model.teacher import Teacher
-from destseg.training import loop, student
+from destseg.training import loop, segmentation, student
+from destseg.training.checkpoint import checkpoint
+from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
-from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
+from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
 
 CPU = torch.device("cpu")
 
 
-def synthesis() -> Synthesis:
+def synthesis(side: int = 64, crop: int | None = None) -> Synthesis:
     generator = seeded(0, "pictures")
-    images, textures = (torch.randint(0, 256, (6, 3, 64, 64), generator=generator, dtype=torch.uint8) for _ in "ab")
-    return Synthesis(images, textures, SynthesisSettings(), seeded(0, "training"))
+    images, textures = (
+        torch.randint(0, 256, (6, 3, size, size), generator=generator, dtype=torch.uint8)
+        for size in (side, crop or side)
+    )
+    return Synthesis(images, textures, SynthesisSettings(crop=crop), seeded(0, "training"))
 
 
 def train_student(steps: int = 3, **settings: float) -> tuple[Student, list[tuple[int, list[float]]]]:
@@ -42,6 +53,64 @@ def test_the_student_learns_and_a_second_run_ends_with_the_same_bits() -> None:
 def test_a_loss_that_explodes_stops_with_a_sentence() -> None:
     with pytest.raises(Error, match="student: the loss is not finite at step 2; lower the learning rate"):
         train_student(3, lr=1e38)
+
+
+def exhausted(training: loop.Training, *, after: int = 0) -> loop.Training:
+    """The training on a device whose memory is too small from the step after `after` on."""
+    left = [after]
+
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return training.loss(batch)
+
+    return dataclasses.replace(training, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("batch", "crop", "remedy"),
+    [
+        (32, None, r"set student\.batch to 16 in params\.yaml, which changes the result"),
+        (3, None, r"set student\.batch to 1 in"),
+        (1, None, r"set image\.size to a smaller number in"),
+        (1, 64, r"set synthesis\.crop to a smaller number in"),
+    ],
+)
+def test_too_little_memory_is_a_sentence_that_says_what_to_set(batch: int, crop: int | None, remedy: str) -> None:
+    source = synthesis(96, crop)
+    training = student.prepared(Teacher(), source, StudentSettings(batch=batch), seed=0)[1]
+    said = rf"student\.batch {batch} of images of {crop or 96} pixels: cpu \(the processor, [0-9.]+ GB\) has not enough"
+    with pytest.raises(Error, match=f"{said} memory; {remedy}"):
+        loop.run(exhausted(training))
+
+
+@pytest.mark.parametrize(
+    ("batch", "remedy"), [(5, r"segmentation\.batch to 2"), (3, r"image\.size to a smaller number")]
+)
+def test_a_batch_of_one_is_not_advised_where_none_can_learn_from_it(batch: int, remedy: str) -> None:
+    settings = SegmentationSettings(batch=batch, width=16)
+    training = segmentation.prepared(Teacher(), Student(), synthesis(), settings, seed=0)[1]
+    with pytest.raises(Error, match=f"set {remedy} in params"):
+        loop.run(exhausted(training))
+
+
+def test_what_was_trained_before_memory_ran_out_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path))
+    monkeypatch.setenv("DESTSEG_CHECKPOINT_SECONDS", "1e-6")
+    training = student.prepared(Teacher(), synthesis(), StudentSettings(batch=1, steps=4), seed=0)[1]
+
+    def train() -> None:
+        with checkpoint("bolt-student", {}) as saved:
+            loop.run(exhausted(training, after=2), saved)
+
+    with pytest.raises(Error, match="has not enough memory"):
+        train()
+    with checkpoint("bolt-student", {}) as saved:
+        assert saved is not None
+        state = saved.load(CPU)
+        assert state is not None
+        assert len(state["rows"]) == 2
 
 
 def test_a_cosine_schedule_ends_at_nothing_and_a_constant_one_stays() -> None:
