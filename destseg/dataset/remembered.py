@@ -68,6 +68,7 @@ def remembered(name: str, *code: Path) -> Iterator[Remembered]:
     path = cache() / name / f"{_version(*code)}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # in use, though nothing new may be written: storage/housekeeping.py removes what is not
         connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         log.warning("%s cannot be used, all files are decoded: %s", path, error)
