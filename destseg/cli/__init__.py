@@ -57,11 +57,25 @@ def demo() -> None:
 
 
 @app.command()
-def up() -> None:
-    """Start the servers of the demo (S3, MLflow, Prefect with a worker) and keep them until Ctrl-C."""
+def up(
+    folder: Annotated[Path, typer.Option(help="Where everything is kept; made when it is not there.")] = Path(".demo"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing: say whether what was started is well, by exit code 0 or 1.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep S3, MLflow, Prefect and its workers running on a folder, the demo's or your own, until Ctrl-C."""
+    if as_json and not check:
+        raise typer.BadParameter("--json belongs to --check", param_hint="--json")
+    if check:
+        from destseg.local.check import check as look
+
+        found = look(folder=folder)
+        show_result(found, as_json)
+        raise typer.Exit(0 if found.well else 1)
     from destseg.local.up import up
 
-    up()
+    up(folder=folder)
 
 
 @app.command()

@@ -19,15 +19,13 @@ from destseg.ingest.add import add
 from destseg.ingest.arrivals import prefix
 from destseg.local.crew import Crew
 from destseg.local.demo_settings import DemoSettings, write_settings
-from destseg.local.environment import BUCKET, applied
+from destseg.local.environment import BUCKET, FOLDER, applied
 from destseg.local.lock import alone
 from destseg.local.progress import Progress
 from destseg.local.repository import Repository
 from destseg.local.servers import Servers
 from destseg.local.summary import METRICS, Outcome, Summary
 from destseg.storage import s3, versions
-
-FOLDER = Path(".demo")
 
 
 def demo(root: Path = Path(), *, folder: Path = FOLDER, settings: DemoSettings = DemoSettings()) -> Summary:  # noqa: B008  # frozen
@@ -85,12 +83,10 @@ class Demo:
 
     def prepare_registry(self) -> None:
         """An empty MLflow store, under its name only when it is whole; the Prefect server meanwhile starts too."""
-        store = self.folder / "mlflow.db"
-        if not store.exists():
+        if not (self.folder / "mlflow.db").exists():
             self.servers.prefect()
             self.progress.doing("preparing the registry; the Prefect server starts")
-            with replacing(store) as fresh:
-                self.crew.destseg("history", CATEGORIES[0], env={"MLFLOW_TRACKING_URI": f"sqlite:///{fresh}"})
+            self.servers.registry(self.checkout)
 
     def publish_datasets(self) -> None:
         """Renders each category and pushes it as its first dataset version."""

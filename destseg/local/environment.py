@@ -13,6 +13,7 @@ from destseg.local.children import mark
 from destseg.storage.process import QUIET
 
 BUCKET = "destseg"
+FOLDER = Path(".demo")
 # A user's own profile, server or index must neither be used by the demo nor be changed by it.
 _FOREIGN = ("AWS_", "DVC_", "GIT_", "MLFLOW_", "PREFECT_", "RCLONE_")
 
@@ -67,12 +68,17 @@ def applied(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _credentials(folder: Path) -> dict[str, str]:
-    """The key pair of the folder's S3 server, made up once, readable by its user alone."""
+    """The key pair of the folder's S3 server and the login of its Prefect server, made up once, for its user alone."""
     path = folder / "credentials.json"
-    if not path.exists():
-        made = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10).upper(), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20)}
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    made = {
+        "AWS_ACCESS_KEY_ID": secrets.token_hex(10).upper(),
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        "PREFECT_API_AUTH_STRING": f"destseg:{secrets.token_hex(20)}",
+    }
+    if not made.keys() <= found.keys():  # a folder from before Prefect had a login keeps its keys
+        found = made | found
         with replacing(path) as fresh:
             fresh.touch(mode=0o600)
-            fresh.write_text(json.dumps(made))
-    found: dict[str, str] = json.loads(path.read_text())
+            fresh.write_text(json.dumps(found), encoding="utf-8")
     return found

@@ -1,8 +1,10 @@
 """The git side of a local folder: a bare origin, and a checkout that carries a snapshot of the project into it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +37,17 @@ class Repository:
         self._run(["git", "clone", "--quiet", str(self.origin), str(self.checkout)])
         self.git("config", "user.name", NAME)
         self.git("config", "user.email", EMAIL)
+
+    def unlock(self) -> None:
+        """Removes the locks that killed commands have left in the origin: no push would pass them."""
+        for lock in stale_locks(self.origin):
+            lock.unlink(missing_ok=True)
+
+    def published(self) -> bool:
+        """Whether the origin is there and holds a commit to clone."""
+        command = ["git", f"--git-dir={self.origin}", "rev-parse", "--quiet", "--verify", f"refs/heads/{BRANCH}"]
+        done = subprocess.run(command, env=dict(self._env), capture_output=True, check=False)
+        return self.origin.is_dir() and done.returncode == 0
 
     def update(self) -> None:
         """Brings the checkout to what the flows have pushed."""
@@ -70,3 +83,13 @@ class Repository:
         if done.returncode:
             raise Error(f"`{' '.join(command[:4])} ...` in {cwd or Path.cwd()} failed: {done.stderr.strip()}")
         return done.stdout.strip()
+
+
+def stale_locks(origin: Path) -> list[Path]:
+    """git's locks in `origin` that are more than an hour old; git holds one for seconds."""
+    found = []
+    for path in origin.rglob("*.lock"):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile, so in use
+            if path.stat().st_mtime < time.time() - 3600:
+                found.append(path)
+    return sorted(found)

@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -21,6 +19,7 @@ from destseg.dataset.demo import CATEGORIES, render_image
 from destseg.local.demo import demo
 from destseg.local.demo_settings import DemoSettings
 from destseg.local.environment import BUCKET, applied
+from destseg.local.prefect_api import call
 from destseg.local.servers import Servers
 from destseg.local.summary import METRICS, Summary
 from destseg.local.up import up
@@ -127,19 +126,18 @@ def test_new_photographs_become_a_challenger_by_the_deployments_alone(folder: Pa
     begun = time.monotonic()
 
     def done(servers: Servers) -> bool:
-        api = servers.env["PREFECT_API_URL"]
         if not states:
             with applied(servers.env):
                 s3.upload(BUCKET, "inbox/washer/late.png", photograph())
-            (ingest,) = post(api, "deployments/filter", {"flows": {"name": {"any_": ["ingest"]}}})
-            post(api, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
-        runs = [found for found in post(api, "flow_runs/filter", {}) if found["deployment_id"]]
+            (ingest,) = call(servers.env, "deployments/filter", {"flows": {"name": {"any_": ["ingest"]}}})
+            call(servers.env, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
+        runs = [found for found in call(servers.env, "flow_runs/filter", {}) if found["deployment_id"]]
         states.update({found["name"]: found["state_type"] for found in runs})
         assert time.monotonic() - begun < 400, states
         assert not {"FAILED", "CRASHED"} & set(states.values()), states
         if states.get("retrain-washer") != "COMPLETED":
             return False
-        found = post(api, "artifacts/latest/filter", {"artifacts": {"key": {"any_": ["challenger-washer"]}}})
+        found = call(servers.env, "artifacts/latest/filter", {"artifacts": {"key": {"any_": ["challenger-washer"]}}})
         links.extend(artifact["data"] for artifact in found)
         return True
 
@@ -154,11 +152,3 @@ def photograph() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
     return stream.getvalue()
-
-
-def post(api: str, path: str, content: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"{api}/{path}", data=json.dumps(content).encode(), headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)

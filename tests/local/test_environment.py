@@ -30,6 +30,16 @@ def test_the_keys_are_made_up_once_for_their_owner_alone(tmp_path: Path) -> None
     assert stat.S_IMODE((tmp_path / "credentials.json").stat().st_mode) == 0o600
 
 
+def test_keys_from_before_prefect_had_a_login_stay_and_gain_one(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text('{"AWS_ACCESS_KEY_ID": "OLD", "AWS_SECRET_ACCESS_KEY": "older"}')
+    found = local_environment(tmp_path)
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == ("OLD", "older")
+    assert found["PREFECT_API_AUTH_STRING"].startswith("destseg:")
+    assert local_environment(tmp_path) == found
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def local_environment_of(folder: Path) -> dict[str, str]:
     folder.mkdir()
     return local_environment(folder)

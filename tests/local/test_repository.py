@@ -1,6 +1,8 @@
 """The demo's origin carries the project as it stands, committed or not, and the demo's datasets."""
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,22 @@ def test_an_unchanged_project_makes_no_commit(repository: Repository, project: P
     repository.prepare()
     repository.take_snapshot(project)
     assert not repository.publish("second")
+
+
+def test_only_an_origin_that_can_be_cloned_counts_as_published(repository: Repository, project: Path) -> None:
+    assert not repository.published()
+    repository.take_snapshot(project)
+    repository.publish("first")
+    assert repository.published()
+
+
+def test_old_locks_in_the_origin_are_removed_and_young_ones_left(repository: Repository) -> None:
+    old, young = (repository.origin / "refs" / "heads" / f"{name}.lock" for name in ("old", "young"))
+    old.touch()
+    young.touch()
+    os.utime(old, times=(time.time() - 4000,) * 2)
+    repository.unlock()
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_what_a_killed_run_left_is_cleared(repository: Repository, project: Path) -> None:
