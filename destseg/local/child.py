@@ -142,7 +142,7 @@ class Child:
             return
         self.restarts += 1
         self.start()
-        log.info("%s is started again, for the %d. time", self.title, self.restarts)
+        log.info("%s is started again (restart %d)", self.title, self.restarts)
 
     def _become(self, state: State) -> None:
         self.state, self.since = state, time.time()
