@@ -87,6 +87,13 @@ def test_precision_that_is_none_is_refused_with_those_there_are(tmp_path: Path) 
     assert all(name in said for name in ("float32", "bfloat16", "auto"))
 
 
+def test_up_says_where_it_has_to_be_run_and_what_json_belongs_to(tmp_path: Path) -> None:
+    assert "has no prefect.yaml; run `destseg up` in the root of the project" in refused(tmp_path, "up")
+    assert "--json belongs to --check" in refused(tmp_path, "up", "--json")
+    assert destseg(tmp_path, "up", "--check").returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_argument_is_a_usage_error(tmp_path: Path) -> None:
     assert destseg(tmp_path, "validate").returncode == 2
     assert destseg(tmp_path, "fly").returncode == 2

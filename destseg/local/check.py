@@ -81,10 +81,10 @@ def _finding(what: str, well: bool, text: str) -> Finding:
 
 
 def _attempts(what: str, looks: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What `looks` finds; an Error that it meets is a finding."""
+    """What `looks` finds; what keeps it from looking is a finding."""
     try:
         yield from looks()
-    except Error as error:
+    except (Error, OSError, yaml.YAMLError) as error:
         yield _finding(what, False, str(error))
 
 

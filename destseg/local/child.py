@@ -70,7 +70,7 @@ class Child:
         self.log.parent.mkdir(exist_ok=True)
         bound(self.log)
         self.before()
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         with self.log.open("a", encoding="utf-8") as output:
             output.write(f"--- started by destseg at {now} ---\n")
             output.flush()
@@ -95,7 +95,14 @@ class Child:
 
     def tend(self) -> None:
         """Looks after it: a line in the log and a later start when it has ended, a line when it is silent."""
-        now = time.monotonic()
+        try:
+            self._tend(time.monotonic())
+        except OSError as error:  # a full disk, no process to be had: the others go on, and this one when it can
+            pause = self._backoff.after(0.0)
+            log.warning("%s cannot be looked after: %s; the next try is in %.0f s", self.title, error, pause)
+            self._due = time.monotonic() + pause
+
+    def _tend(self, now: float) -> None:
         if self._process is None:
             if now >= self._due:
                 self._start_again()
@@ -110,18 +117,21 @@ class Child:
 
     def log_end(self) -> str:
         """The last line that it has written since its start, as in "<path> ends: ..."."""
-        with self.log.open("rb") as file:
-            size = file.seek(0, 2)
-            begin = self._log_start if self._log_start <= size else 0  # the log was cut meanwhile
-            file.seek(max(begin, size - _TAIL_BYTES))
-            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        try:
+            with self.log.open("rb") as file:
+                size = file.seek(0, 2)
+                begin = self._log_start if self._log_start <= size else 0  # the log was cut meanwhile
+                file.seek(max(begin, size - _TAIL_BYTES))
+                lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        except OSError as error:
+            return f"{self.log} cannot be read: {error.strerror}"
         return f"{self.log} ends: {printable(lines[-1].strip())[:400] if lines else '(nothing)'}"
 
     def _take_end(self, process: "subprocess.Popen[bytes]") -> None:
         alive = time.monotonic() - self._started
         pause = self._backoff.after(alive)
         children.end_group(process)  # what it left behind would hold its port
-        when = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        when = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         how = _words(process.returncode)
         self.last_exit = f"{how} at {when}"
         log.warning(
@@ -140,8 +150,8 @@ class Child:
             log.warning("%s; the next try is in %.0f s", self.last_exit, pause)
             self._due = time.monotonic() + pause
             return
-        self.restarts += 1
         self.start()
+        self.restarts += 1
         log.info("%s is started again (restart %d)", self.title, self.restarts)
 
     def _become(self, state: State) -> None:

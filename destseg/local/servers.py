@@ -62,7 +62,7 @@ class Servers:
 
         def tidy() -> None:
             for partial in root.rglob(PARTIAL):
-                partial.unlink()
+                partial.unlink(missing_ok=True)
 
         address = loopback.address(self.folder, "s3")
         keys = f"{self.env['AWS_ACCESS_KEY_ID']},{self.env['AWS_SECRET_ACCESS_KEY']}"

@@ -22,6 +22,7 @@ from destseg.local import loopback
 from destseg.local.servers import Servers
 
 _TEMPLATES = Environment(loader=PackageLoader("destseg.local", ""), autoescape=True, trim_blocks=True)
+_TEMPLATES.filters["clock"] = lambda time: datetime.datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M:%S")
 _STYLE = str(_TEMPLATES.get_template("status.css").render())
 _HEADERS = {
     # By its hash the one style of the page is allowed, and nothing else: no script, no picture, no form, no frame.

@@ -86,6 +86,18 @@ def test_a_port_that_another_process_took_is_waited_for(tmp_path: Path, caplog: 
     tend_until(found, lambda: found.restarts == 1)
 
 
+def test_what_cannot_be_started_is_tried_again_and_ends_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = make(tmp_path, "pass")
+    found.start()
+    found.cwd = tmp_path / "not there yet"
+    tend_until(found, lambda: "cannot be looked after" in caplog.text)
+    assert (found.state, found.restarts) == ("waiting", 0)
+    found.cwd.mkdir()
+    tend_until(found, lambda: found.restarts == 1)
+
+
 def test_a_long_log_moves_aside_while_its_process_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "MOST_LOG_BYTES", 10)
     log = tmp_path / "test.log"
