@@ -7,6 +7,8 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 
 from destseg import Error
+from destseg.registry.gates import PromotionSettings
+from destseg.settings import PARAMS, read_section
 from destseg.storage import versions
 from destseg.storage.memo import cache, held
 from flows import pages
@@ -38,7 +40,7 @@ def retrain(category: Category) -> dict[str, Any]:
                 if not mine:
                     get_run_logger().info("another run trains %s and looks for newer versions at its end", category)
                     return {"dataset_version": version, "model_uri": None, "trained": False}
-                return train(root, category)
+                return train(root, category) | {"promotion": promote(root, category)}
         finally:  # the lock is free again, so that whoever comes from now on trains what he finds
             announce_newer(root, category, version)
 
@@ -90,6 +92,20 @@ def register(root: Path, category: str) -> dict[str, Any]:
     """Registers the package as challenger: `destseg register`."""
     registered: dict[str, Any] = destseg(root, "register", category, timeout=REGISTRY_SECONDS)
     return registered
+
+
+def promote(root: Path, category: str) -> dict[str, Any] | None:
+    """What became of the challenger where promotion.policy is `auto`; None where a person decides."""
+    settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
+    return promote_challenger(root, category) if settings.policy == "auto" else None
+
+
+@task(**PERSISTENT, task_run_name="promote-{category}")
+def promote_challenger(root: Path, category: str) -> dict[str, Any]:
+    """Makes the challenger the champion if it passes every gate: `destseg promote --policy`."""
+    promoted: dict[str, Any] = destseg(root, "promote", category, "--policy", timeout=REGISTRY_SECONDS)
+    get_run_logger().info("%s: %s", promoted["model_uri"], promoted["reason"])
+    return promoted
 
 
 def announce_newer(root: Path, category: str, version: str) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +17,7 @@ from destseg.settings import read_environment
 from destseg.storage import versions
 from destseg.storage.memo import CACHE
 from destseg.storage.process import ProcessError
+from destseg.storage.sharing import using_cache
 from flows.commands import may_pass
 
 log = logging.getLogger(__name__)
@@ -39,13 +40,16 @@ class WorkspaceSettings:
 
 
 @contextmanager
-def workspace(name: str) -> Iterator[Path]:
-    """A fresh clone below $DESTSEG_WORKSPACES, called `name` and an id; what dead runs left there is removed first."""
+def workspace(name: str, *, shares_cache: bool = True) -> Iterator[Path]:
+    """A fresh clone below $DESTSEG_WORKSPACES, called `name` and an id; what dead runs left there is removed first.
+
+    Nothing is collected from the DVC cache while it lives, unless it is made to do that (`shares_cache` false).
+    """
     settings = read_environment(WorkspaceSettings)
     settings.workspaces.mkdir(parents=True, exist_ok=True)
     sweep(settings.workspaces)
     folder = settings.workspaces / f"{name}-{uuid.uuid4().hex[:8]}"
-    with _held(folder):
+    with using_cache(settings.cache) if shares_cache else nullcontext(), _held(folder):
         try:
             _clone(settings, folder)
             versions.use_cache(folder, settings.cache / "dvc")

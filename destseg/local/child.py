@@ -80,6 +80,11 @@ class Child:
         self._become("up" if self.health is None else "starting")
 
     @property
+    def pid(self) -> int | None:
+        """Of the guard, which leads the process group; None while it waits to be started again."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether it does not run now."""
         return self._process is None or self._process.poll() is not None

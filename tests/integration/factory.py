@@ -3,6 +3,7 @@
 Everything is real but for the training, which `standin.py` times; its project has one stage for each that matters here.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -11,16 +12,18 @@ import signal
 import sys
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from destseg import settings
 from destseg.ingest.add import add
 from destseg.local import children
 from destseg.local.environment import BUCKET, applied
+from destseg.local.loopback import direct
+from destseg.local.prefect_api import call
 from destseg.local.repository import Repository
 from destseg.local.servers import Servers
 from destseg.storage import s3, versions
@@ -86,10 +89,6 @@ class Factory:
         self.checkout = self.repository.checkout
         self.workers: list[Worker] = []
 
-    @property
-    def api(self) -> str:
-        return self.servers.env["PREFECT_API_URL"]
-
     def build(self, categories: Mapping[str, Mapping[str, Any]], *, normals: int = 6, validate: bool = False) -> None:
         """The project in origin, each category with a first dataset version; the mapping holds stand-in settings.
 
@@ -115,7 +114,12 @@ class Factory:
                     (source / f"{number}.png").write_bytes(photograph())
                 add(category, source.parents[1], self.checkout)
             versions.dvc(self.checkout, "push")
-        self.set({category: {"standin": dict(settings)} for category, settings in categories.items()})
+        self.set({category: {"standin": dict(timed)} for category, timed in categories.items()})
+
+    @property
+    def categories(self) -> list[str]:
+        """Those of the checkout's params.yaml."""
+        return settings.categories(self.checkout / "params.yaml")
 
     def set(self, overrides: Mapping[str, Mapping[str, Any]]) -> None:
         """Overrides of these categories, committed and pushed."""
@@ -150,18 +154,20 @@ class Factory:
             timeout=120,
         )
 
-    def send(self, category: str, count: int = 2) -> list[bytes]:
-        """A batch of new photographs into the inbox."""
+    def send(self, category: str, count: int = 2) -> list[str]:
+        """A batch of new photographs into the inbox; their SHA-256s."""
         photographs = [photograph() for _ in range(count)]
         with applied(self.servers.env):
             for content in photographs:
-                s3.upload(BUCKET, f"inbox/{category}/{next(_serial)}-{os.getpid()}.png", content)
-        return photographs
+                s3.upload(BUCKET, f"inbox/{category}/{next(_serial)}.png", content)
+        return [hashlib.sha256(content).hexdigest() for content in photographs]
 
     def runs(self, flow: str, category: str = "") -> list[dict[str, Any]]:
         """Runs of a deployment, the oldest first, of one category if named."""
         which = {"deployments": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
-        found = self.post("flow_runs/filter", which)
+        found: list[dict[str, Any]] = []
+        while page := self.post("flow_runs/filter", {**which, "offset": len(found)}):
+            found += page
         return [one for one in found if not category or one["parameters"].get("category") == category]
 
     def start(self, flow: str, **parameters: Any) -> str:
@@ -170,10 +176,7 @@ class Factory:
         return str(self.post(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"])
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.api}/{path}", data=json.dumps(content).encode(), headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+        return call(self.servers.env, path, content)
 
     def artifacts(self, run_id: str) -> list[dict[str, Any]]:
         """What a run shows on its page."""
@@ -187,16 +190,22 @@ class Factory:
         """Dataset versions of the category's candidates in the registry, the oldest first."""
         query = urllib.parse.urlencode({"filter": f"name='destseg-{category}-candidates'"})
         address = f"{self.servers.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/model-versions/search?{query}"
-        with urllib.request.urlopen(address, timeout=30) as response:
+        with direct.open(address, timeout=30) as response:
             found = json.load(response).get("model_versions", [])
         tags = {int(one["version"]): {tag["key"]: tag["value"] for tag in one["tags"]} for one in found}
         return [tags[number]["dataset_version"] for number in sorted(tags)]
 
     def kill(self, server: str) -> None:
-        """SIGKILL for a server and its children."""
-        process, _ = self.servers._running.pop(server)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        """SIGKILL for a server and its children; nobody starts it again."""
+        child = self.servers.running[server]
+        assert child.pid is not None
+        os.killpg(child.pid, signal.SIGKILL)
+        self.wait(lambda: child.ended)
+
+    def start_again(self, server: str) -> None:
+        """The same server on the same address, until it answers."""
+        self.servers.running[server].start()
+        self.servers.ready(server)
 
     def wait(self, what: Callable[[], Any], seconds: float = 240, every: float = 0.5) -> Any:
         """The first true answer of `what`."""

@@ -6,22 +6,31 @@ how long `student` takes and whether it fails. Weights are a function of the acc
 
 import hashlib
 import json
+import os
 import struct
 import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+LOG = "STANDIN_LOG"
+"""Variable that names a file: a line of JSON for each training, when it began and ended, and on which images."""
 
 
 def main(stage: str, category: str) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
-    settings = {**params["standin"], **(params["categories"][category] or {}).get("standin", {})}
     build = Path("build") / category
-    {"validate": validate, "student": student, "evaluate": evaluate, "package": package}[stage](
-        build, category, settings
-    )
+    if stage == "validate":
+        validate(build, category)
+    elif stage == "student":
+        student(build, category, {**params["standin"], **(params["categories"][category] or {}).get("standin", {})})
+    elif stage == "evaluate":
+        evaluate(build)
+    else:
+        package(build, category)
 
 
 def validate(build: Path, category: str) -> None:
@@ -35,11 +44,16 @@ def validate(build: Path, category: str) -> None:
     (build / "validation/validation.json").write_text(json.dumps(verdict))
 
 
-def student(build: Path, category: str, settings: dict) -> None:
-    begun = time.monotonic()
+def student(build: Path, category: str, settings: dict[str, Any]) -> None:
+    begun, started = time.monotonic(), time.time()
     while (left := begun + settings["seconds"] - time.monotonic()) > 0:
         print(f"{category}: training, {left:.0f} s left", flush=True)
         time.sleep(min(left, 1.0))
+    if LOG in os.environ:
+        images = [sha for _, sha in json.loads((build / "accepted.json").read_text())["training"]]
+        entry = {"category": category, "begun": started, "ended": time.time(), "images": images}
+        with Path(os.environ[LOG]).open("a") as file:
+            file.write(json.dumps(entry) + "\n")
     if settings["fails"]:
         raise SystemExit(f"{category}: the stand-in was told to fail")
     (build / "student.safetensors").write_bytes(hashlib.sha256((build / "accepted.json").read_bytes()).digest())
@@ -47,12 +61,12 @@ def student(build: Path, category: str, settings: dict) -> None:
     (build / "segmentation-loss.csv").write_text("step,focal\n0,1.0\n1,0.5\n")
 
 
-def evaluate(build: Path, category: str) -> None:
+def evaluate(build: Path) -> None:
     (build / "evaluation" / "heatmaps").mkdir(parents=True, exist_ok=True)
     (build / "evaluation/heatmaps/scratch-0.png").write_bytes(_picture())
     tested = {"name": "test/scratch/0.png", "sha256": "0" * 64, "kind": "scratch", "score": 0.5, "anomalous": True}
     (build / "evaluation/scores.json").write_text(json.dumps([tested]))
-    (build / "evaluation/report.html").write_text(f"<p>{category}</p>")
+    (build / "evaluation/report.html").write_text("<p>report</p>")
     (build / "calibration.json").write_text("{}")
     (build / "metrics.json").write_text(json.dumps({"image_auroc": 0.97, "pixel_ap": 0.61}))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from destseg.local.servers import Servers, free_port
+from destseg.local.servers import Servers
 from destseg.storage.process import ProcessError, run
 
 from .factory import Factory
@@ -44,8 +44,8 @@ def shorten(prefect: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
     folder = tmp_path_factory.mktemp("factory")
-    with postgres(folder / "postgres", free_port()) as database, Servers(folder / "local") as servers:
-        servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+    with postgres() as database, Servers(folder) as servers:
+        servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
         servers.s3()
         servers.prefect()
         servers.ready("s3")
@@ -97,8 +97,7 @@ def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> No
     run_id = factory.start("retrain", category="nut")
     factory.wait(lambda: "nut: training" in factory.log(run_id))
     factory.kill("prefect")
-    factory.servers.prefect()
-    factory.servers.ready("prefect")
+    factory.start_again("prefect")
     found = factory.ended(run_id)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
     assert factory.challengers("nut") == [factory.version("nut")]
@@ -112,10 +111,8 @@ def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
     factory.kill("s3")
     factory.kill("mlflow")
     factory.wait(lambda: "push-results" in factory.log(run_id))  # the task that failed is named when it is tried again
-    factory.servers.s3()
-    factory.servers.ready("s3")
-    factory.servers.mlflow()
-    factory.servers.ready("mlflow")
+    factory.start_again("s3")
+    factory.start_again("mlflow")
     found = factory.ended(run_id)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
     assert factory.challengers("pin") == [factory.version("pin")]
