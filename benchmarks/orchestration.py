@@ -4,7 +4,7 @@
     python -m benchmarks.orchestration --minutes 5 --categories 10 --batches 10 --out /tmp/short.json
 
 Real servers: Prefect on PostgreSQL with the project's own deployments, MLflow, rclone's S3, git; a worker of each work
-pool. Ingest, validation, DVC and the registry are real; training, evaluation and packaging are a stand-in that sleeps, as
+pool. Ingest, validation, DVC, the registry are real; training, evaluation and packaging are a stand-in that sleeps, as
 on a GPU that is somewhere else (tests/integration/standin.py).
 """
 
