@@ -10,7 +10,7 @@ from destseg import __version__
 
 VERBS = (
     "demo up ingest validate student segmentation evaluate package import-checkpoint register promote rollback history "
-    "trace predict"
+    "health trace predict"
 )
 GROUPS = {"dataset": "demo add check list", "teacher": "fetch pretrain", "bench": "train infer metrics"}
 

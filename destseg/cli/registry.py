@@ -1,4 +1,4 @@
-"""The verbs of the registry: register, promote, rollback, history, trace."""
+"""The verbs of the registry: register, promote, rollback, history, health, trace."""
 
 import dataclasses
 import datetime
@@ -73,6 +73,21 @@ def history(
     else:
         for entry in entries:
             print(entry)
+
+
+@app.command()
+def health(
+    category: Annotated[str | None, typer.Argument(help="All categories unless given.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How old champion and data are, whether the threshold is sound, what waits; exit code 2 if there is an error."""
+    from destseg.registry.health import report
+
+    found = report(category)
+    show_result(found, as_json)
+    if found.severity == "error":
+        wrong = [one.category for one in found.categories if one.severity == "error"]
+        raise Error(f"not in order: {', '.join(wrong)}; see the findings")
 
 
 @app.command()

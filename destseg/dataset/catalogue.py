@@ -11,7 +11,7 @@ from destseg.settings import PARAMS, read_params
 
 # DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
 SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
-OTHER_SECTIONS = ("ingest", "promotion")  # of no stage
+OTHER_SECTIONS = ("ingest", "promotion", "monitor")  # of no stage
 
 
 def check(root: Path = Path()) -> list[str]:

@@ -14,7 +14,7 @@ from destseg.settings import read_params
 from destseg.storage.process import ProcessError, environment, run
 
 DATASETS = Path("data/mvtec")  # as dataset.layout has it, a floor above
-_NOT_TRAINING = ("categories", "ingest", "promotion")  # sections of params.yaml that change no trained model
+_NOT_TRAINING = ("categories", "ingest", "promotion", "monitor")  # sections of params.yaml that change no trained model
 _LOST_RACE = re.compile(r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value")
 _HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage")
 _LONG = 600.0  # seconds: git over a slow network, not a dead one

@@ -50,7 +50,12 @@ def results(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes params.yaml and build/<category>/ and returns the repository's root."""
 
     def write(
-        category: str = CATEGORY, *, weights: bytes = b"weights", image_auroc: float = 0.97, normals: int = 3
+        category: str = CATEGORY,
+        *,
+        weights: bytes = b"weights",
+        image_auroc: float = 0.97,
+        normals: int = 3,
+        calibration: dict[str, float] | None = None,
     ) -> Path:
         (tmp_path / "params.yaml").write_text(PARAMS.replace("washer", category), encoding="utf-8")
         build = tmp_path / "build" / category
@@ -73,6 +78,7 @@ def results(tmp_path: Path) -> Callable[..., Path]:
             "files": {name: sha256(package / name) for name in ("model.safetensors", "model.onnx")},
             "training_images": sha256(accepted_path(category, tmp_path)),
             "destseg": __version__,
+            "calibration": calibration,
         }
         (package / "model.json").write_text(json.dumps(card))
         (build / "metrics.json").write_text(

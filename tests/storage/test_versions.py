@@ -14,6 +14,7 @@ seed: 0
 student: {steps: 100, batch: 32}
 ingest: {min_batch: 1}
 promotion: {image_auroc: 0.9}
+monitor: {max_wait_days: 7}
 categories:
   washer: {student: {steps: 200}, image: {}}
   fabric: {student: {}}
@@ -189,6 +190,7 @@ def test_a_push_that_the_server_refuses_is_an_error(project: Path) -> None:
         ("params.yaml", "fabric: {student: {}}", "fabric: {student: {steps: 7}}"),
         ("params.yaml", "image_auroc: 0.9", "image_auroc: 0.95"),
         ("params.yaml", "min_batch: 1", "min_batch: 5"),
+        ("params.yaml", "max_wait_days: 7", "max_wait_days: 3"),
         ("params.yaml", "steps: 100", "steps: 150"),  # which washer overrides
         ("destseg/unused.py", "unused", "changed"),
         ("dvc.lock", "md5: cc", "md5: dd"),
