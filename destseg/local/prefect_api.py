@@ -35,6 +35,21 @@ def online_workers(env: Mapping[str, str], pool: str) -> int:
     return len(call(env, f"work_pools/{pool}/workers/filter", {"workers": {"status": {"any_": ["ONLINE"]}}}))
 
 
+def crash_unfinished(env: Mapping[str, str]) -> list[str]:
+    """Makes every deployed flow run that is under way `Crashed`, and returns their names; for when no worker runs.
+
+    Whoever should have said how they ended was ended with them: Prefect would show them `Running` for ever.
+    """
+    wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}, "deployment_id": {"is_null_": False}}
+    crashed = {"type": "CRASHED", "name": "Crashed", "message": "`destseg up` ended while it was under way"}
+    names = []
+    while found := call(env, "flow_runs/filter", {"flow_runs": wanted}):  # a page of 200
+        for run in found:
+            call(env, f"flow_runs/{run['id']}/set_state", {"state": crashed, "force": True})
+            names.append(run["name"])
+    return names
+
+
 def deployments(env: Mapping[str, str]) -> dict[str, str]:
     """The work pool of each deployment; more than 200 are not looked at."""
     return {found["name"]: found["work_pool_name"] for found in call(env, "deployments/filter", {"limit": 200})}

@@ -53,6 +53,8 @@ def start(root: Path, servers: Servers) -> bool:
     servers.mlflow()
     for name in ("s3", "prefect", "mlflow"):
         servers.ready(name)
+    if crashed := prefect_api.crash_unfinished(servers.env):
+        log.warning("left by the last run and now Crashed (prefect flow-run retry ID): %s", ", ".join(crashed))
     for pool in POOLS:
         if not prefect_api.has_pool(servers.env, pool):
             prefect(root, servers, "work-pool", "create", pool, "--type", "process")

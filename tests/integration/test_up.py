@@ -132,6 +132,17 @@ def test_places_of_concurrency_limits_are_kept_on_disk(line: Line) -> None:
     assert (line.folder / "prefect" / "concurrency_leases" / f"{lease}.json").is_file()
 
 
+def test_a_flow_run_whose_worker_is_gone_becomes_crashed(line: Line) -> None:
+    """As `up` does at its start, before its workers."""
+    (ingest,) = prefect_api.call(line.prefect(), "deployments/filter", {"flows": {"name": {"any_": ["ingest"]}}})
+    content = {"name": "left-behind", "state": {"type": "RUNNING"}, "parameters": {"category": "bolt"}}
+    run = prefect_api.call(line.prefect(), f"deployments/{ingest['id']}/create_flow_run", content)
+    assert run["state_type"] == "RUNNING"
+    assert prefect_api.crash_unfinished(line.prefect()) == ["left-behind"]
+    assert prefect_api.call(line.prefect(), f"flow_runs/{run['id']}")["state_type"] == "CRASHED"
+    assert prefect_api.crash_unfinished(line.prefect()) == []
+
+
 @pytest.mark.parametrize("whom", ["rclone", "guard.py"])
 def test_a_killed_server_answers_again_at_its_address_with_its_objects(line: Line, whom: str) -> None:
     line.shell(f"echo kept > kept; rclone copyto kept s3:{BUCKET}/inbox/kept.txt")
