@@ -157,3 +157,19 @@ def test_a_full_disk_is_one_clear_error_and_the_next_run_completes(factory: Fact
         run(["umount", str(disk)], cwd=tmp_path, timeout=20)
     assert '"trained": false' in run(command, cwd=tmp_path, env=factory.servers.env, timeout=240)
     assert factory.challengers("washer") == [factory.version("washer")]
+
+
+def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
+    program = (
+        "from prefect.events import emit_event; from flows.ingest import VERSION_CREATED; "
+        "emit_event(event=VERSION_CREATED, resource={'prefect.resource.id': 'destseg.dataset.x'}, "
+        "payload={'category': 'No Such Name'})"
+    )
+    before = len(factory.runs("retrain"))
+    run([sys.executable, "-c", program], cwd=factory.folder, env=factory.servers.env, timeout=60)
+    monitor = factory.wait(lambda: [one for one in factory.runs("monitor") if one["state_type"] == "FAILED"])
+    assert "trigger retrain__automation" in factory.log(monitor[0]["id"])
+    assert "No Such Name" in factory.log(monitor[0]["id"])
+    assert len(factory.runs("retrain")) == before
+    (shown,) = factory.artifacts(monitor[0]["id"])
+    assert json.loads(shown["data"])[0]["about"] == "trigger"
