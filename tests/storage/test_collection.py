@@ -18,13 +18,13 @@ CONFIG = """\
     analytics = false
     check_update = false
 ['remote "storage"']
-    url = {remote}
+    url = ../../remote
 """
 # The stage notes each of its runs outside the workspace.
 STAGES = """\
 stages:
   student:
-    cmd: mkdir -p build && cat data/mvtec/washer/*.png > build/student && date >> {runs}
+    cmd: mkdir -p build && cat data/mvtec/washer/*.png > build/student && date >> ../runs
     deps: [data/mvtec/washer]
     outs: [build/student]
 """
@@ -35,20 +35,25 @@ class Plant:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.cache, self.runs = folder, folder / "cache", folder / "runs"
+
+    def build(self) -> "Plant":
+        folder = self.folder
         versions.git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
         versions.git(folder, "init", "--quiet", "--initial-branch=main", "seed")
         seed = folder / "seed"
         (seed / ".dvc").mkdir()
-        (seed / ".dvc/config").write_text(CONFIG.format(remote=folder / "remote"))
+        (seed / ".dvc/config").write_text(CONFIG)
         (seed / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
         (seed / ".gitignore").write_text("/build\n")
-        (seed / "dvc.yaml").write_text(STAGES.format(runs=self.runs))
+        (seed / "dvc.yaml").write_text(STAGES)
         versions.use_cache(seed, self.cache / "dvc")
-        self.versions = [self._add(seed, names) for names in (("a", "b"), ("b", "c"))]
+        for names in (("a", "b"), ("b", "c")):
+            self._add(seed, names)
         versions.git(seed, "push", "--quiet", str(folder / "origin.git"), "HEAD:main")
         shutil.rmtree(seed)
+        return self
 
-    def _add(self, seed: Path, names: tuple[str, ...]) -> str:
+    def _add(self, seed: Path, names: tuple[str, ...]) -> None:
         data = seed / "data/mvtec/washer"
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(parents=True)
@@ -57,7 +62,6 @@ class Plant:
         versions.dvc(seed, "add", "data/mvtec/washer")
         versions.dvc(seed, "push", "-q")
         versions.commit(seed, [Path()], f"Version {names}")
-        return versions.head(seed)
 
     def clone(self, name: str) -> Path:
         versions.git(self.folder, "clone", "--quiet", "origin.git", name)
@@ -71,8 +75,15 @@ class Plant:
         return len(self.runs.read_text().splitlines())
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every path in it is relative, so that it can be copied."""
+    return Plant(tmp_path_factory.mktemp("template")).build().folder
+
+
 @pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+def plant(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "cache"))
     return Plant(tmp_path)
 
@@ -101,7 +112,7 @@ def test_what_no_commit_names_goes_and_comes_back_from_the_remote(plant: Plant) 
     versions.dvc(again, "repro", "--pull")
     assert (again / "build/student").read_text() == "photograph b\n" * 100 + "photograph c\n" * 100
     assert plant.ran() == 1, "the outputs came from the remote"
-    versions.git(again, "checkout", "--quiet", plant.versions[0])
+    versions.git(again, "checkout", "--quiet", "main~1")
     shutil.rmtree(plant.folder / "remote")  # both versions are in the cache
     versions.dvc(again, "checkout", "-q", "data/mvtec/washer.dvc")
     assert (again / "data/mvtec/washer/a.png").exists()
