@@ -59,7 +59,8 @@ def running(folder: Path, categories: list[str], rng: random.Random) -> Iterator
         factory = Factory(servers)
         log.info("making %d categories", len(categories))
         factory.build(
-            {name: {"seconds": round(rng.uniform(*TRAINING_SECONDS), 1)} for name in categories}, validate=True
+            {name: {"standin": {"seconds": round(rng.uniform(*TRAINING_SECONDS), 1)}} for name in categories},
+            validate=True,
         )
         servers.prefect()
         servers.mlflow()

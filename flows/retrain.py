@@ -52,7 +52,10 @@ def train(root: Path, category: str) -> dict[str, Any]:
         get_run_logger().info("trained before: %s", known["model_uri"])
         return known | {"trained": False}
     fetch_dataset(root, category)
-    reproduce(root, category)
+    try:
+        reproduce(root, category)
+    finally:  # that of a refused dataset most of all
+        pages.publish_validation(root, category)
     push_results(root, category)
     registered = register(root, category)
     pages.publish(root, category, registered)
@@ -75,10 +78,7 @@ def fetch_dataset(root: Path, category: str) -> None:
 @task(**PERSISTENT, task_run_name="reproduce-{category}")
 def reproduce(root: Path, category: str) -> None:
     """Runs the stages of this category that were not run before on the same: `dvc repro --pull`."""
-    try:
-        dvc(root, "repro", "--pull", f"package@{category}", timeout=TRAINING_SECONDS)
-    finally:
-        pages.publish_validation(root, category)  # a refused dataset most of all
+    dvc(root, "repro", "--pull", f"package@{category}", timeout=TRAINING_SECONDS)
 
 
 @task(**PERSISTENT, task_run_name="push-results-{category}")

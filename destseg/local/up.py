@@ -103,8 +103,7 @@ FIRST_STEPS = (
     'git clone "$DESTSEG_ORIGIN" line && cd line',
     "destseg dataset add NAME --from FOLDER        # MVTec's layout, see data/README.md",
     'git add params.yaml data/mvtec && git commit -m "Dataset NAME" && dvc push && git push',
-    f"rclone copy PHOTOGRAPHS s3:{BUCKET}/inbox/NAME/   # each batch of new ones",
-    "prefect deployment run ingest/ingest -p category=NAME",
+    f"rclone copy PHOTOGRAPHS s3:{BUCKET}/inbox/NAME/   # each batch of new ones; the rest goes by itself",
 )
 
 

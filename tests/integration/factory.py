@@ -40,7 +40,11 @@ PARAMS: dict[str, Any] = {
     "validation": {"min_normals": 4, "normals_only": True},
     "ingest": {"min_batch": 1},
     "promotion": {},
-    "standin": {"seconds": 0.0, "fails": False},
+    "standin": {"seconds": 0.0, "fails": False, "real": False},
+    "teacher": {"source": "formula"},
+    "texture": {"source": "builtin", "count": 8},
+    "synthesis": {},
+    "student": {},
     "categories": {},
 }
 STAGES = """\
@@ -90,7 +94,7 @@ class Factory:
         self.workers: list[Worker] = []
 
     def build(self, categories: Mapping[str, Mapping[str, Any]], *, normals: int = 6, validate: bool = False) -> None:
-        """The project in origin, each category with a first dataset version; the mapping holds stand-in settings.
+        """The project in origin, each category with a first dataset version; the mapping holds its overrides.
 
         With `validate`, the stage of that name is the real one.
         """
@@ -114,7 +118,7 @@ class Factory:
                     (source / f"{number}.png").write_bytes(photograph())
                 add(category, source.parents[1], self.checkout)
             versions.dvc(self.checkout, "push")
-        self.set({category: {"standin": dict(timed)} for category, timed in categories.items()})
+        self.set(categories)
 
     @property
     def categories(self) -> list[str]:
@@ -186,14 +190,18 @@ class Factory:
         """The newest dataset version in origin."""
         return versions.newest_version(self.checkout, category)
 
-    def challengers(self, category: str) -> list[str]:
-        """Dataset versions of the category's candidates in the registry, the oldest first."""
+    def candidates(self, category: str) -> list[dict[str, str]]:
+        """Tags of the category's candidates in the registry, the oldest first."""
         query = urllib.parse.urlencode({"filter": f"name='destseg-{category}-candidates'"})
         address = f"{self.servers.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/model-versions/search?{query}"
         with direct.open(address, timeout=30) as response:
             found = json.load(response).get("model_versions", [])
-        tags = {int(one["version"]): {tag["key"]: tag["value"] for tag in one["tags"]} for one in found}
-        return [tags[number]["dataset_version"] for number in sorted(tags)]
+        found.sort(key=lambda one: int(one["version"]))
+        return [{tag["key"]: tag["value"] for tag in one["tags"]} for one in found]
+
+    def challengers(self, category: str) -> list[str]:
+        """Dataset versions of the candidates, the oldest first."""
+        return [tags["dataset_version"] for tags in self.candidates(category)]
 
     def kill(self, server: str) -> None:
         """SIGKILL for a server and its children; nobody starts it again."""

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from destseg.files import sha256
 from destseg.local.servers import Servers
+from destseg.storage import versions
 from destseg.storage.process import ProcessError, run
 
 from .factory import Factory
@@ -19,11 +21,11 @@ from .postgres import postgres, programs
 
 CATEGORIES: dict[str, dict[str, Any]] = {
     "washer": {},
-    "bolt": {"seconds": 20},
-    "nut": {"seconds": 20},
-    "pin": {"seconds": 10},
-    "slow": {"seconds": 15},
-    "broken": {"fails": True},
+    "bolt": {"standin": {"real": True}, "student": {"steps": 60, "batch": 2}},
+    "nut": {"standin": {"seconds": 20}},
+    "pin": {"standin": {"seconds": 10}},
+    "slow": {"standin": {"seconds": 15}},
+    "broken": {"standin": {"fails": True}},
     "fabric": {},
 }
 pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql")
@@ -46,6 +48,7 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
     folder = tmp_path_factory.mktemp("factory")
     with postgres() as database, Servers(folder) as servers:
         servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
+        servers.env["DESTSEG_CHECKPOINT_SECONDS"] = "0.5"
         servers.s3()
         servers.prefect()
         servers.ready("s3")
@@ -79,18 +82,26 @@ def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(facto
     assert shown["worst-washer"]["data"].startswith("data:image/jpeg;base64,")
 
 
-def test_a_worker_killed_with_its_flow_is_found_and_the_run_done_again(factory: Factory) -> None:
+def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_model(
+    factory: Factory, tmp_path: Path
+) -> None:
     run_id = factory.start("retrain", category="bolt")
-    factory.wait(lambda: "bolt: training" in factory.log(run_id))
-    gpu = factory.workers.pop()
-    gpu.kill()
+    factory.wait(lambda: list((factory.folder / "cache/checkpoints").glob("*.pt")))
+    factory.workers.pop().kill()  # of the pool gpu
     (found,) = factory.runs("retrain", "bolt")
     assert found["state_type"] == "RUNNING"  # what Prefect believes for ever, left alone
     factory.worker("gpu", limit=6)
     factory.wait(lambda: factory.runs("retrain", "bolt")[0]["run_count"] == 2)
     assert factory.ended(run_id)["state_type"] == "COMPLETED", factory.story()
-    assert "removing" in factory.log(run_id)  # the dead run's workspace
+    assert "student: going on after step" in factory.log(run_id)
     assert factory.challengers("bolt") == [factory.version("bolt")]
+
+    undisturbed = {**factory.servers.env, "DESTSEG_CACHE": str(tmp_path / "cache")}
+    versions.git(tmp_path, "clone", "--quiet", str(factory.repository.origin), "clone")
+    for command in (["dvc", "pull", "data/mvtec/bolt.dvc"], ["dvc", "repro", "student@bolt"]):
+        run(command, cwd=tmp_path / "clone", env=undisturbed, timeout=240)
+    weights = sha256(tmp_path / "clone/build/bolt/student.safetensors")
+    assert json.loads(factory.candidates("bolt")[-1]["files"])["model.safetensors"] == weights
 
 
 def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> None:
