@@ -118,7 +118,7 @@ class Factory:
                     (source / f"{number}.png").write_bytes(photograph())
                 add(category, source.parents[1], self.checkout)
             versions.dvc(self.checkout, "push")
-        self.set(categories)
+        self.set({category: {"standin": {}, **overrides} for category, overrides in categories.items()})
 
     @property
     def categories(self) -> list[str]:

@@ -32,11 +32,11 @@ pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not in
 
 
 def shorten(prefect: dict[str, Any]) -> None:
-    """A poll every ten seconds; a run is silent after 40 s and given another 35."""
+    """A poll every 15 seconds; a run is silent after 40 s and given another 35."""
     for deployment in prefect["deployments"]:
         for schedule in deployment.get("schedules") or []:
             if "interval" in schedule:
-                schedule["interval"] = 10
+                schedule["interval"] = 15
         for trigger in deployment.get("triggers") or []:
             if trigger["name"] == "rescue-silent-run":
                 trigger["within"] = 40
