@@ -13,11 +13,13 @@ import pytest
 
 HOOK = Path(__file__).parents[2] / "deploy/hooks/update"
 POINTER = "outs:\n- md5: {md5}.dir\n  size: 2048\n  nfiles: 2\n  hash: md5\n  path: {path}\n"
+# What sshd does with the two lines of authorized_keys in docs/deploy.md.
 SSH = """#!/bin/sh
-# What sshd does with the line of authorized_keys that the hook's head names.
 shift
-SSH_ORIGINAL_COMMAND="$*" exec /bin/sh -c 'DESTSEG_GIT_ACCOUNT={account} git-shell -c "$SSH_ORIGINAL_COMMAND"'
+SSH_ORIGINAL_COMMAND="$*" exec /bin/sh -c '{command}'
 """
+INGEST = 'DESTSEG_GIT_ACCOUNT=ingest git-shell -c "$SSH_ORIGINAL_COMMAND"'
+READER = "git-upload-pack {path}"
 
 
 def pointer(md5: str = "a" * 32, path: str = "washer") -> str:
@@ -248,19 +250,37 @@ def test_a_repository_that_cannot_be_read_is_not_taken_for_an_innocent_one(clone
     clone.push("HEAD~1:refs/heads/main")  # packs nothing new
     for name in (tmp_path / "origin.git/objects").glob(f"{tree[:2]}/{tree[2:]}"):
         name.unlink()
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
         clone.push()
+    assert "hook declined" in caught.value.stderr
+
+
+def ssh(folder: Path, command: str) -> dict[str, str]:
+    """The environment of a git whose key has this forced command."""
+    program = folder / "ssh"
+    program.write_text(SSH.format(command=command))
+    program.chmod(0o755)
+    return {"GIT_SSH": str(program), "GIT_SSH_VARIANT": "simple"}
 
 
 def test_the_account_comes_from_ssh(clone: Clone, tmp_path: Path) -> None:
-    ssh = tmp_path / "ssh"
-    ssh.write_text(SSH.format(account="ingest"))
-    ssh.chmod(0o755)
+    env = ssh(tmp_path, INGEST)
     clone.url = f"git@server:{clone.url}"
     clone.commit({"data/mvtec/washer.dvc": pointer()})
-    clone.push(account="engineer", GIT_SSH=str(ssh), GIT_SSH_VARIANT="simple")  # the forced command overrides it
+    clone.push(account="engineer", **env)  # the forced command overrides what the client says
     clone.commit({"destseg.py": "evil\n"})
-    assert "ingest may change" in clone.refused(account="engineer", GIT_SSH=str(ssh), GIT_SSH_VARIANT="simple")
+    assert "ingest may change" in clone.refused(account="engineer", **env)
+
+
+def test_a_reading_key_fetches_and_cannot_push(clone: Clone, tmp_path: Path) -> None:
+    env = ssh(tmp_path, READER.format(path=clone.url))
+    url = f"git@server:{clone.url}"
+    clone.git("fetch", "--quiet", url, "main", **env)
+    clone.commit({"data/mvtec/washer.dvc": pointer()})
+    before = clone.git("ls-remote", clone.url)
+    with pytest.raises(subprocess.CalledProcessError):
+        clone.git("push", "--quiet", url, "HEAD:refs/heads/main", account="engineer", **env)
+    assert clone.git("ls-remote", clone.url) == before
 
 
 class Web(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,243 @@
+"""Who may change what in a real MLflow server with accounts: trainer and quality engineer, each denial tried."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.server.auth.client import AuthServiceClient
+
+from destseg.local.servers import _free_port as free_port
+from destseg.registry.connection import candidates, released
+from destseg.registry.promotion import promote
+from destseg.registry.register import submit
+from destseg.storage.process import QUIET
+from tests.registry.conftest import lineage, results  # noqa: F401  # fixtures
+
+INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
+CATEGORY = "washer"
+MODEL, CANDIDATES = released(CATEGORY), candidates(CATEGORY)
+TRAINED, RELEASED = MODEL, f"{MODEL}-released"  # experiments
+REFUSED = r"Permission denied|403"
+# As destseg's registry needs them: (kind, name or experiment, permission).
+GRANTS = {
+    "trainer": [
+        ("registered_model", CANDIDATES, "EDIT"),
+        ("experiment", TRAINED, "EDIT"),
+        ("registered_model", MODEL, "READ"),
+        ("experiment", RELEASED, "READ"),
+    ],
+    "quality": [
+        ("registered_model", CANDIDATES, "EDIT"),
+        ("experiment", TRAINED, "READ"),
+        ("registered_model", MODEL, "EDIT"),
+        ("experiment", RELEASED, "EDIT"),
+    ],
+    "line": [("registered_model", MODEL, "READ"), ("experiment", RELEASED, "READ")],
+}
+
+
+@dataclass
+class Registry:
+    """A server with accounts, on which the quality engineer has released the trainer's first candidate."""
+
+    url: str
+    champion: str = ""
+
+    @contextmanager
+    def account(self, name: str) -> Iterator[MlflowClient]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", self.url)
+            patch.setenv("MLFLOW_TRACKING_USERNAME", name)
+            patch.setenv("MLFLOW_TRACKING_PASSWORD", password(name))
+            patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+            yield MlflowClient(self.url, self.url)
+
+
+def password(name: str) -> str:
+    return f"a long password of {name}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port(0)
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    env |= QUIET | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": str(INI),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": password("admin"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long secret of the server",
+    }
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(f"{url}/health", process, folder / "log")
+            yield Registry(url)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()[-2000:]
+        try:
+            if httpx.get(url, trust_env=False).status_code < 500:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def registry(server: Registry) -> Registry:
+    """Names and grants as an administrator makes them before anyone else is let in."""
+    with server.account("admin") as client:
+        client.create_registered_model(MODEL)
+        client.create_registered_model(CANDIDATES)
+        ids = {name: client.create_experiment(name) for name in (TRAINED, RELEASED)}
+        accounts = AuthServiceClient(server.url)
+        for user, grants in GRANTS.items():
+            accounts.create_user(user, password(user))
+            for kind, name, permission in grants:
+                accounts.grant_user_permission(
+                    user, kind, ids.get(name, name) if kind == "experiment" else name, permission
+                )
+    return server
+
+
+@pytest.fixture
+def released_model(registry: Registry, request: pytest.FixtureRequest) -> Registry:
+    """The same with a champion: trained and registered by the trainer, released by the quality engineer."""
+    if not registry.champion:
+        root = request.getfixturevalue("results")(CATEGORY)
+        with registry.account("trainer"):
+            assert submit(CATEGORY, request.getfixturevalue("lineage")(root, "key"), root=root).version == 1
+        with registry.account("quality") as client:
+            promote(CATEGORY, why="the first one", root=root)
+            registry.champion = str(client.get_registered_model(MODEL).aliases["champion"])
+    return registry
+
+
+def run_of(client: MlflowClient) -> str:
+    return str(client.get_model_version(MODEL, "1").run_id)
+
+
+CHANGES: dict[str, Callable[[MlflowClient], object]] = {
+    "create version": lambda c: c.create_model_version(MODEL, c.get_model_version(CANDIDATES, "1").source),
+    "copy version": lambda c: c.copy_model_version(f"models:/{CANDIDATES}/1", MODEL),
+    "set champion": lambda c: c.set_registered_model_alias(MODEL, "champion", "1"),
+    "set another alias": lambda c: c.set_registered_model_alias(MODEL, "mine", "1"),
+    "delete alias": lambda c: c.delete_registered_model_alias(MODEL, "champion"),
+    "set version tag": lambda c: c.set_model_version_tag(MODEL, "1", "metrics", "{}"),
+    "delete version tag": lambda c: c.delete_model_version_tag(MODEL, "1", "files"),
+    "set model tag": lambda c: c.set_registered_model_tag(MODEL, "category", "other"),
+    "delete model tag": lambda c: c.delete_registered_model_tag(MODEL, "category"),
+    "describe version": lambda c: c.update_model_version(MODEL, "1", "better"),
+    "describe model": lambda c: c.update_registered_model(MODEL, "better"),
+    "move to a stage": lambda c: c.transition_model_version_stage(MODEL, "1", "Archived"),
+    "delete version": lambda c: c.delete_model_version(MODEL, "1"),
+    "delete model": lambda c: c.delete_registered_model(MODEL),
+    "rename model": lambda c: c.rename_registered_model(MODEL, f"{MODEL}-old"),
+    "start a released run": lambda c: c.create_run(c.get_experiment_by_name(RELEASED).experiment_id),
+    "change a released run": lambda c: c.log_metric(run_of(c), "image_auroc", 1.0),
+    "tag a released run": lambda c: c.set_tag(run_of(c), "commit", "0" * 40),
+    "delete a released run": lambda c: c.delete_run(run_of(c)),
+    "delete the released experiment": lambda c: c.delete_experiment(c.get_experiment_by_name(RELEASED).experiment_id),
+    "add a file to a released run": lambda c: c.log_text(run_of(c), "better", "report.html"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning"
+)  # stages are deprecated, which does not keep anyone from using them
+def test_a_trainer_changes_nothing_of_what_is_released(released_model: Registry, change: str) -> None:
+    with (
+        released_model.account("trainer") as client,
+        pytest.raises(MlflowException, match=REFUSED),
+    ):
+        CHANGES[change](client)
+
+
+@pytest.mark.parametrize("change", ["set champion", "set version tag", "delete model", "change a released run"])
+def test_the_line_reads_only(released_model: Registry, change: str) -> None:
+    with released_model.account("line") as client:
+        assert client.get_model_version_by_alias(MODEL, "champion").version == released_model.champion
+        with pytest.raises(MlflowException, match=REFUSED):
+            CHANGES[change](client)
+        with pytest.raises(MlflowException, match=REFUSED):
+            client.get_model_version(CANDIDATES, "1")
+
+
+@pytest.mark.parametrize("change", ["delete version", "delete model", "delete the released experiment"])
+def test_a_quality_engineer_deletes_no_history(released_model: Registry, change: str) -> None:
+    with (
+        released_model.account("quality") as client,
+        pytest.raises(MlflowException, match=REFUSED),
+    ):
+        CHANGES[change](client)
+
+
+def test_a_trainer_writes_no_file_of_a_released_model(released_model: Registry) -> None:
+    with released_model.account("trainer") as client:
+        source = client.get_model_version(MODEL, "1").source.removeprefix("models:/")
+        place = f"{client.get_experiment_by_name(RELEASED).experiment_id}/models/{source}/artifacts"
+        own = client.get_experiment_by_name(TRAINED).experiment_id
+    files = f"{released_model.url}/api/2.0/mlflow-artifacts/artifacts"
+    login = httpx.BasicAuth("trainer", password("trainer"))
+    with httpx.Client(auth=login, trust_env=False, timeout=60) as web:
+        assert web.get(files, params={"path": place}).status_code == 200
+        assert web.put(f"{files}/{own}/probe", content=b"its own place").status_code == 200
+        for path in (f"{place}/MLmodel", f"{own}/%2E%2E/{place}/MLmodel", f"{own}%2F..%2F{place}/MLmodel"):
+            assert web.put(f"{files}/{path}", content=b"worse").status_code >= 400
+            assert web.delete(f"{files}/{path}").status_code >= 400
+
+
+ANONYMOUS = [
+    ("GET", "registered-models/get?name=" + MODEL),
+    ("GET", "model-versions/search"),
+    ("POST", "registered-models/alias"),
+    ("POST", "model-versions/create"),
+    ("POST", "runs/create"),
+    ("GET", "mlflow-artifacts/artifacts"),
+    ("POST", "users/create"),
+    ("PATCH", "users/update-admin"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ANONYMOUS)
+def test_nobody_without_an_account_gets_an_answer(registry: Registry, method: str, path: str) -> None:
+    prefix = "" if path.startswith("mlflow-artifacts") else "mlflow/"
+    for login in (None, httpx.BasicAuth("trainer", "guessed")):
+        url = f"{registry.url}/api/2.0/{prefix}{path}"
+        answer = httpx.request(method, url, auth=login, json={} if method != "GET" else None, trust_env=False)
+        assert answer.status_code == 401, (url, answer.text)
+
+
+def test_a_trainer_manages_no_account(registry: Registry) -> None:
+    with registry.account("trainer"):
+        accounts = AuthServiceClient(registry.url)
+        for act in (
+            lambda: accounts.create_user("friend", password("friend")),
+            lambda: accounts.update_user_admin("trainer", True),
+            lambda: accounts.update_user_password("admin", password("taken")),
+            lambda: accounts.delete_user("quality"),
+            lambda: accounts.grant_user_permission("trainer", "registered_model", MODEL, "MANAGE"),
+        ):
+            with pytest.raises(MlflowException, match=REFUSED):
+                act()
