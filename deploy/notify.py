@@ -12,13 +12,10 @@ import urllib.parse
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import httpx
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 EVENT = "destseg.inbox.changed"
 log = logging.getLogger("destseg.notify")
@@ -37,7 +34,7 @@ def main() -> None:
             time.sleep(10)
 
 
-def forward(sqs: "SQSClient", queue: str, *, wait: int = 20) -> list[str]:
+def forward(sqs: Any, queue: str, *, wait: int = 20) -> list[str]:
     """Takes what waits in the queue, at most ten messages, for `wait` s at most; returns the keys of their event."""
     answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=wait)
     messages = answer.get("Messages", [])
@@ -47,7 +44,7 @@ def forward(sqs: "SQSClient", queue: str, *, wait: int = 20) -> list[str]:
         log.info("told Prefect of %d objects", len(keys))
     if messages:
         done = [{"Id": str(number), "ReceiptHandle": one["ReceiptHandle"]} for number, one in enumerate(messages)]
-        sqs.delete_message_batch(QueueUrl=queue, Entries=done)  # type: ignore[arg-type]  # its TypedDict, as plain dicts
+        sqs.delete_message_batch(QueueUrl=queue, Entries=done)
     return keys
 
 
@@ -71,10 +68,9 @@ def emit(keys: list[str]) -> None:
         "resource": {"prefect.resource.id": "destseg.inbox"},
         "payload": {"objects": len(keys), "first": keys[0]},
     }
-    login = os.environ.get("PREFECT_API_AUTH_STRING", "")
-    auth = tuple(login.split(":", 1)) if ":" in login else None
+    name, _, secret = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
     url = f"{os.environ['PREFECT_API_URL'].rstrip('/')}/events"
-    httpx.post(url, json=[event], auth=auth, timeout=30).raise_for_status()
+    httpx.post(url, json=[event], auth=httpx.BasicAuth(name, secret), timeout=30).raise_for_status()
 
 
 if __name__ == "__main__":

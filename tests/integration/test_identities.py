@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
@@ -27,6 +28,7 @@ CATEGORY = "washer"
 MODEL, CANDIDATES = released(CATEGORY), candidates(CATEGORY)
 TRAINED, RELEASED = MODEL, f"{MODEL}-released"  # experiments
 REFUSED = r"Permission denied|403"
+REFUSALS = (MlflowException, requests.HTTPError)  # the latter of a file
 # As destseg's registry needs them: (kind, name or experiment, permission).
 GRANTS = {
     "trainer": [
@@ -41,6 +43,7 @@ GRANTS = {
         ("registered_model", MODEL, "EDIT"),
         ("experiment", RELEASED, "EDIT"),
     ],
+    "ingest": [("registered_model", CANDIDATES, "READ"), ("experiment", TRAINED, "READ")],  # what starts a retraining
     "line": [("registered_model", MODEL, "READ"), ("experiment", RELEASED, "READ")],
 }
 
@@ -169,7 +172,7 @@ CHANGES: dict[str, Callable[[MlflowClient], object]] = {
 def test_a_trainer_changes_nothing_of_what_is_released(released_model: Registry, change: str) -> None:
     with (
         released_model.account("trainer") as client,
-        pytest.raises(MlflowException, match=REFUSED),
+        pytest.raises(REFUSALS, match=REFUSED),
     ):
         CHANGES[change](client)
 
@@ -178,17 +181,31 @@ def test_a_trainer_changes_nothing_of_what_is_released(released_model: Registry,
 def test_the_line_reads_only(released_model: Registry, change: str) -> None:
     with released_model.account("line") as client:
         assert client.get_model_version_by_alias(MODEL, "champion").version == released_model.champion
-        with pytest.raises(MlflowException, match=REFUSED):
+        with pytest.raises(REFUSALS, match=REFUSED):
             CHANGES[change](client)
-        with pytest.raises(MlflowException, match=REFUSED):
+        with pytest.raises(REFUSALS, match=REFUSED):
             client.get_model_version(CANDIDATES, "1")
+
+
+def test_ingest_looks_a_training_up_and_registers_none(released_model: Registry) -> None:
+    with released_model.account("ingest") as client:
+        assert client.search_model_versions(f"name='{CANDIDATES}' and tags.`training_key`='key'")
+        assert client.search_model_versions(f"name='{MODEL}'") == []
+        source = client.get_model_version(CANDIDATES, "1").source
+        for act in (
+            lambda: client.create_model_version(CANDIDATES, source),
+            lambda: client.set_registered_model_alias(CANDIDATES, "challenger", "1"),
+            lambda: client.set_registered_model_alias(MODEL, "champion", "1"),
+        ):
+            with pytest.raises(REFUSALS, match=REFUSED):
+                act()
 
 
 @pytest.mark.parametrize("change", ["delete version", "delete model", "delete the released experiment"])
 def test_a_quality_engineer_deletes_no_history(released_model: Registry, change: str) -> None:
     with (
         released_model.account("quality") as client,
-        pytest.raises(MlflowException, match=REFUSED),
+        pytest.raises(REFUSALS, match=REFUSED),
     ):
         CHANGES[change](client)
 
@@ -239,5 +256,5 @@ def test_a_trainer_manages_no_account(registry: Registry) -> None:
             lambda: accounts.delete_user("quality"),
             lambda: accounts.grant_user_permission("trainer", "registered_model", MODEL, "MANAGE"),
         ):
-            with pytest.raises(MlflowException, match=REFUSED):
+            with pytest.raises(REFUSALS, match=REFUSED):
                 act()

@@ -25,9 +25,10 @@ AUTH = "admin:a long password"
 FLOW = "from prefect import flow\n\n\n@flow\ndef tiny() -> int:\n    return 1\n"
 PROJECT = """
 name: tiny
+definitions: {{gpus: &variables {{gpus: {gpus}}}}}
 deployments:
-  - {{name: on-kubernetes, entrypoint: "tiny.py:tiny", work_pool: {{name: kubernetes, job_variables: {{gpus: {gpus}}}}}}}
-  - {{name: on-docker, entrypoint: "tiny.py:tiny", work_pool: {{name: docker, job_variables: {{gpus: {gpus}}}}}}}
+  - {{name: on-kubernetes, entrypoint: "tiny.py:tiny", work_pool: {{name: kubernetes, job_variables: *variables}}}}
+  - {{name: on-docker, entrypoint: "tiny.py:tiny", work_pool: {{name: docker, job_variables: *variables}}}}
 pull:
   - prefect.deployments.steps.set_working_directory: {{directory: "."}}
 """
@@ -168,7 +169,7 @@ def test_work_pools_take_the_templates_and_deployments(prefect: Server) -> None:
     gpus = {one["name"]: one["job_variables"]["gpus"] for one in found if one["name"].startswith("on-")}
     assert gpus == {"on-kubernetes": 2, "on-docker": 2}
 
-    with pytest.raises(AssertionError, match="many.* is not of type .*integer"):
+    with pytest.raises(AssertionError, match=r"many.* is not of type .*integer"):
         prefect.deploy(PROJECT.format(gpus="many"))
 
 
