@@ -21,7 +21,8 @@ from destseg.registry.connection import candidates, released
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage.process import QUIET
-from tests.registry.conftest import lineage, results  # noqa: F401  # fixtures
+
+from ..registry.conftest import lineage, results  # noqa: F401  # fixtures
 
 INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"

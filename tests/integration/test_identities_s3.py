@@ -18,8 +18,9 @@ from mypy_boto3_s3 import S3Client
 
 from destseg.storage import versions
 from destseg.storage.process import environment
-from tests.conftest import make_origin
-from tests.integration.line import first_version, photograph
+
+from ..conftest import make_origin
+from .line import first_version, photograph
 
 IAM = Path(__file__).parents[2] / "deploy/iam"
 BUCKET = "destseg"  # as the documents name it
