@@ -1,9 +1,7 @@
 """Who may change what in a real MLflow server with accounts: trainer and quality engineer, each denial tried."""
 
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from destseg.registry.register import submit
 from destseg.storage.process import QUIET
 
 from ..registry.conftest import lineage, results  # noqa: F401  # fixtures
+from .server import running
 
 INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"
@@ -83,28 +82,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         "MLFLOW_AUTH_ADMIN_PASSWORD": password("admin"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long secret of the server",
     }
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(f"{url}/health", process, folder / "log")
-            yield Registry(url)
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 180
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            if httpx.get(url, trust_env=False).status_code < 500:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"{url} did not answer: {log.read_text()[-2000:]}")
+    url = f"http://127.0.0.1:{port}"
+    with running(command, folder, env, f"{url}/health"):
+        yield Registry(url)
 
 
 @pytest.fixture(scope="module")

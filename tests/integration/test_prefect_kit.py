@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from moto.server import ThreadedMotoServer
 
 from destseg.local.servers import _free_port as free_port
 from destseg.storage.process import QUIET
+
+from .server import running, until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 AUTH = "admin:a long password"
@@ -85,32 +86,9 @@ class Server:
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("prefect"))
-    with (server.folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "prefect", "server", "start"]
-        process = subprocess.Popen(command, env=server.server, stdout=log, stderr=log, start_new_session=True)
-        try:
-            until(lambda: healthy(server.url), process, server.folder / "log")
-            yield server
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def until(ready: Callable[[], Any], process: "subprocess.Popen[bytes] | None" = None, log: Path | None = None) -> Any:
-    end = time.monotonic() + 180
-    while time.monotonic() < end:
-        if found := ready():
-            return found
-        assert process is None or process.poll() is None, log and log.read_text()[-2000:]
-        time.sleep(0.3)
-    raise AssertionError(log.read_text()[-2000:] if log else "nothing came within 180 s")
-
-
-def healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    with running(command, server.folder, server.server, f"{server.url}/health"):
+        yield server
 
 
 ROUTES = [

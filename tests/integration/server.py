@@ -1,0 +1,46 @@
+"""A real server for a test file: under the guard, so that it ends with the tests however they end."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from destseg.local import children
+
+SECONDS = 240.0  # started cold on a busy machine
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, env: Mapping[str, str], health: str) -> Iterator[None]:
+    """`command` in `folder`, from its first answer at `health` on; its output in server.log."""
+    log = folder / "server.log"
+    with log.open("w") as output:
+        process = children.start(command, cwd=folder, env=env, output=output)
+    assert process.stdin is not None
+    try:
+        until(lambda: answers(health) or process.poll() is not None, log)
+        assert process.poll() is None, log.read_text()[-2000:]
+        yield
+    finally:
+        process.stdin.close()
+        process.wait(60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def until(ready: Callable[[], Any], log: Path | None = None) -> Any:
+    """The first answer that is something."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if found := ready():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(log.read_text()[-2000:] if log else f"nothing came within {SECONDS:.0f} s")
