@@ -26,7 +26,7 @@ _PASSING = re.compile(
 def destseg(root: Path, *arguments: str, timeout: float) -> Any:
     """The result of `destseg ARGUMENTS --json`, run by the code that is in the workspace."""
     command = [sys.executable, "-m", "destseg", *arguments, "--json"]
-    lines = run(command, cwd=root, timeout=timeout, log=_log).splitlines()
+    lines = run(command, cwd=root, timeout=timeout, log=log_line).splitlines()
     for line in reversed(lines):  # standard error is among them
         if line.startswith(("{", "[")):
             return json.loads(line)
@@ -35,7 +35,7 @@ def destseg(root: Path, *arguments: str, timeout: float) -> Any:
 
 def dvc(root: Path, *arguments: str, timeout: float) -> None:
     """`dvc ARGUMENTS` in the workspace."""
-    versions.dvc(root, *arguments, timeout=timeout, log=_log)
+    versions.dvc(root, *arguments, timeout=timeout, log=log_line)
 
 
 def may_pass(error: BaseException | None) -> bool:
@@ -60,6 +60,7 @@ PERSISTENT = Retries(retries=3, retry_delay_seconds=[5.0, 30.0, 120.0], retry_co
 """A task that talks to a server, tried again only where the failure may pass."""
 
 
-def _log(line: str) -> None:
+def log_line(line: str) -> None:
+    """A line of a command's output, into the run's log."""
     if line.strip():
         get_run_logger().info("%s", line)

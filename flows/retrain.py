@@ -10,9 +10,10 @@ from destseg import Error
 from destseg.registry.gates import PromotionSettings
 from destseg.settings import PARAMS, read_section
 from destseg.storage import versions
+from destseg.storage.fetching import pull
 from destseg.storage.memo import cache, held
 from flows import pages
-from flows.commands import PERSISTENT, destseg, dvc
+from flows.commands import PERSISTENT, destseg, dvc, log_line
 from flows.ingest import announce
 from flows.runs import Category, rename
 from flows.script import run_here
@@ -71,8 +72,8 @@ def look_up(root: Path, category: str) -> dict[str, Any]:
 
 @task(**PERSISTENT, task_run_name="fetch-dataset-{category}")
 def fetch_dataset(root: Path, category: str) -> None:
-    """Brings the category's images into the workspace, through the shared cache: `dvc pull`."""
-    dvc(root, "pull", str(versions.pointer(category)), timeout=TRANSFER_SECONDS)
+    """Brings the category's images into the workspace, through the shared cache."""
+    pull(root, category, timeout=TRANSFER_SECONDS, log=log_line)
 
 
 @task(**PERSISTENT, task_run_name="reproduce-{category}")

@@ -62,6 +62,12 @@ def _tracked(root: Path, category: str) -> dict[str, Any]:
     raise Error(f"{path} names no dataset version; expected what `dvc add` writes for a folder, restore it from git")
 
 
+def check_place(root: Path, category: str) -> None:
+    """An Error unless the category's .dvc file names its own folder: DVC writes to whatever path it says."""
+    if (found := _tracked(root, category).get("path")) != category:
+        raise Error(f"{root / pointer(category)} names the path {found!r}, expected {category!r}; restore it from git")
+
+
 def tracked(root: Path, category: str, commit: str) -> dict[str, Any]:
     """What the category's .dvc file said in `commit`: md5 (the dataset version), nfiles; empty if there was none."""
     try:
