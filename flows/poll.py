@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import flow, get_client, get_run_logger, runtime, task
@@ -13,7 +14,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
 )
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Crashed
 
 from destseg import Error
 from destseg.dataset.layout import check_category
@@ -24,6 +25,8 @@ from flows.script import run_here
 
 AGAIN_SECONDS = 3600
 """An inbox that has not changed is looked at this often: a mask may be overdue, a batch old enough to go on alone."""
+DEAD = timedelta(hours=1)
+"""A poll that has not ended by then never will."""
 
 
 @flow(flow_run_name="poll")
@@ -65,14 +68,20 @@ def digests(objects: Iterable[s3.Object]) -> dict[str, str]:
 
 
 def forget_missed() -> None:
-    """Cancels the polls that no worker was there for: this one sees what they would have seen."""
+    """Ends the polls that no worker was there for, and those whose process is gone: this one sees what they would."""
     if not runtime.deployment.id:
         return
-    missed = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
     ours = DeploymentFilter(id=DeploymentFilterId(any_=[runtime.deployment.id]))
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=missed, deployment_filter=ours):
+        for run in client.read_flow_runs(flow_run_filter=_in("Late"), deployment_filter=ours):
             client.set_flow_run_state(run.id, Cancelled(message="no worker was there in time; a later poll did it"))
+        for run in client.read_flow_runs(flow_run_filter=_in("Running", "Pending"), deployment_filter=ours):
+            if run.expected_start_time and run.expected_start_time < datetime.now(UTC) - DEAD:
+                client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
+
+
+def _in(*states: str) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(states))))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from flows.script import run_here
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
+WATCHED = "watched"
+"""Tag of the deployments whose silent runs are found."""
 AGAIN = "run-again"
 """Tag of the deployments whose crashed runs are done again."""
 ATTEMPTS = 3

@@ -15,6 +15,7 @@ from flows.ingest import VERSION_CREATED
 PROJECT = Path(__file__).parents[2]
 CONTENT: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
 DEPLOYMENTS: dict[str, Any] = {found["name"]: found for found in CONTENT["deployments"]}
+LONG = {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"}
 FLOWS = {path.stem for path in (PROJECT / "flows").glob("*.py") if "@flow" in path.read_text()}
 
 
@@ -55,11 +56,21 @@ def test_only_training_waits_for_a_gpu() -> None:
     assert [name for name, found in DEPLOYMENTS.items() if found["work_pool"]["name"] == "gpu"] == ["retrain"]
 
 
-def test_what_is_rescued_is_what_its_flow_does_again() -> None:
-    again = {name for name, found in DEPLOYMENTS.items() if rescue.AGAIN in found.get("tags", [])}
-    assert again == {"ingest", "retrain"}
-    crashed = triggers("rescue")["rescue-crashed-run"]
-    assert crashed["match_related"]["prefect.resource.id"] == f"prefect.tag.{rescue.AGAIN}"
+@pytest.mark.parametrize(
+    ("trigger", "tag", "deployments"),
+    [
+        ("rescue-silent-run", rescue.WATCHED, {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"}),
+        (
+            "rescue-run-that-never-began",
+            rescue.WATCHED,
+            {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"},
+        ),
+        ("rescue-crashed-run", rescue.AGAIN, {"ingest", "retrain"}),
+    ],
+)
+def test_what_is_rescued_is_found_by_its_tag(trigger: str, tag: str, deployments: set[str]) -> None:
+    assert {name for name, found in DEPLOYMENTS.items() if tag in found.get("tags", [])} == deployments
+    assert triggers("rescue")[trigger]["match_related"]["prefect.resource.id"] == f"prefect.tag.{tag}"
 
 
 def test_a_run_is_silent_after_three_heartbeats_and_is_given_two_more() -> None:
