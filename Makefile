@@ -5,6 +5,8 @@ UV := 0.13.9
 BIN := .venv/bin
 # By whole files, as some share servers between their tests.
 PYTEST ?= -n 2 --dist loadfile
+# Demo and suite start Python over and over: without it each start compiles torch, MLflow and GX anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-quality bench-metrics soak install lock clean
