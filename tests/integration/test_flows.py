@@ -37,6 +37,7 @@ SETTINGS = DemoSettings(
         "image": {"size": 64},
         "split": {"calibration_share": 0.4},
         "teacher": {"source": "formula"},
+        "texture": {"count": 8},
         "student": {"steps": 2, "batch": 2},
         "segmentation": {"width": 16, "steps": 2, "batch": 2},
     },
