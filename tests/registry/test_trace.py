@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from destseg import Error
+from destseg.cli.registry import app
 from destseg.dataset import provenance
 from destseg.files import sha256
 from destseg.registry.addresses import resolve
@@ -265,22 +267,26 @@ def test_what_cannot_be_traced_is_one_sentence(what: str) -> None:
         trace(what)
 
 
-def test_on_the_command_line(factory: Factory, category: str) -> None:
+def test_on_the_command_line(factory: Factory, category: str, monkeypatch: pytest.MonkeyPatch) -> None:
     factory.photograph(0)
     uri = factory.train("a")
+    command = [sys.executable, "-m", "destseg", "trace", uri, "--images"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=factory.root, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith(f"{uri} (challenger)\n  dataset version  aaaa")
+    line = f"  calibration  {digest(f'{category} 0')[:16]}  train/good/0.png  as inbox/{category}/0.png"
+    assert line in done.stdout
 
-    def shown(*arguments: str) -> str:
-        command = [sys.executable, "-m", "destseg", "trace", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        return subprocess.run(
-            command, cwd=factory.root, env=environment, check=True, capture_output=True, text=True
-        ).stdout
+    monkeypatch.chdir(factory.root)
 
-    text = shown(uri, "--images")
-    assert text.startswith(f"{uri} (challenger)\n  dataset version  aaaa")
-    assert f"  calibration  {digest(f'{category} 0')[:16]}  train/good/0.png  as inbox/{category}/0.png" in text
-    content = json.loads(shown(uri, "--json"))
+    def shown(what: str) -> Any:
+        """In this process: another start would import MLflow once more."""
+        done = CliRunner().invoke(app, ["trace", what, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0
+        return json.loads(done.stdout)
+
+    content = shown(uri)
     assert content["lineage"]["params"]["student.steps"] == 2400
     assert content["images"][2]["origin"] == factory.records[0]
-    content = json.loads(shown(digest(f"{category} 0"), "--json"))
+    content = shown(digest(f"{category} 0"))
     assert content["images"][0]["seen_by"][0]["model"] == uri
