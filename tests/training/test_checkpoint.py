@@ -83,14 +83,24 @@ def kill_when_saved(root: Path, cache: Path, verb: str) -> int:
     raise AssertionError("no state was saved within a minute")
 
 
+@pytest.fixture(scope="module")
+def unsaved(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A workspace whose student was trained at once, with a cache that cannot be written, and what was said."""
+    folder = tmp_path_factory.mktemp("unsaved")
+    root, file = folder / "root", folder / "file"
+    shutil.copytree(workspace, root)
+    file.touch()
+    return root, destseg(root, file, "student")
+
+
 def test_both_stages_killed_go_on_elsewhere_and_end_with_the_bits_of_a_run_that_was_not(
-    workspace: Path, tmp_path: Path
+    workspace: Path, unsaved: tuple[Path, str], tmp_path: Path
 ) -> None:
     whole, cache = tmp_path / "whole", tmp_path / "cache"
-    shutil.copytree(workspace, whole)
+    shutil.copytree(unsaved[0], whole)
+    destseg(whole, tmp_path / "other-cache", "segmentation")
     for verb in ("student", "segmentation"):
         first, second = tmp_path / f"{verb}-killed", tmp_path / f"{verb}-again"
-        destseg(whole, tmp_path / "other-cache", verb)
         shutil.copytree(workspace, first)
         if verb == "segmentation":
             shutil.copy(whole / "build/bolt/student.safetensors", first / "build/bolt")
@@ -115,11 +125,8 @@ def test_other_settings_start_anew(workspace: Path, tmp_path: Path) -> None:
     assert "going on" not in destseg(changed, cache, "student")
 
 
-def test_a_cache_that_cannot_be_written_is_said_and_training_goes_on(workspace: Path, tmp_path: Path) -> None:
-    root, file = tmp_path / "root", tmp_path / "file"
-    shutil.copytree(workspace, root)
-    file.touch()
-    said = destseg(root, file, "student")
+def test_a_cache_that_cannot_be_written_is_said_and_training_goes_on(unsaved: tuple[Path, str]) -> None:
+    root, said = unsaved
     assert "cannot be written" in said
     assert "training without checkpoints" in said
     assert (root / "build/bolt/student.safetensors").exists()

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from destseg.training import parallel, segmentation, student
 from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
 
 CPU = torch.device("cpu")
-SHORT: dict[str, Any] = {"steps": 3, "batch": 4, "precision": "float32"}
+SHORT: dict[str, Any] = {"steps": 3, "precision": "float32"}
 Weights = dict[str, Tensor]
 
 
@@ -29,13 +28,13 @@ def synthesis() -> Synthesis:
     return Synthesis(images, textures[..., :64, :64], settings, seeded(0, "training"), share=parallel.share())
 
 
-def train_both() -> tuple[Weights, Weights]:
+def train_both(batch: int = 4) -> tuple[Weights, Weights]:
     torch.manual_seed(0)
     teacher = Teacher()
-    settings = student.StudentSettings(lr=1e-4, **SHORT)
+    settings = student.StudentSettings(lr=1e-4, batch=batch, **SHORT)
     learnt, _ = student.train(teacher, synthesis(), settings, seed=1)
     torch.manual_seed(2)
-    wanted = segmentation.SegmentationSettings(width=8, lr_res=0.01, lr_head=0.01, **SHORT)
+    wanted = segmentation.SegmentationSettings(width=8, lr_res=0.01, lr_head=0.01, batch=batch, **SHORT)
     outlines, _ = segmentation.train(teacher, Student(), synthesis(), wanted, seed=1)
     return weights(learnt), weights(outlines)
 
@@ -45,25 +44,28 @@ def weights(module: nn.Module) -> Weights:
     return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
 
-def torchrun(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, tuple[Weights, Weights]]:
+    """What two processes said of a batch of 3, and the weights that they trained with one of 4."""
+    path = tmp_path_factory.mktemp("torchrun") / "two.pt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
-        cwd=cwd,
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *options, __file__, path],
         env=os.environ | {"OMP_NUM_THREADS": "1", "DESTSEG_DEVICE": "cpu"},
         capture_output=True,
         text=True,
     )
-
-
-def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = torchrun(__file__, str(tmp_path / "two.pt"))
     assert done.returncode == 0, done.stderr[-3000:]
-    found = torch.load(tmp_path / "two.pt", weights_only=True)
+    refused, trained = torch.load(path, weights_only=True)
+    return refused, trained
 
+
+def test_two_processes_end_with_the_weights_of_one(
+    found: tuple[str, tuple[Weights, Weights]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = nn.BatchNorm2d.forward
 
     def by_halves(self: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     whole = train_both()  # over the whole batch: another training, so that the comparison can fail
     starts = [weights(module) for module in untrained()]
-    for two, one, other, start in zip(found, expected, whole, starts, strict=True):
+    for two, one, other, start in zip(found[1], expected, whole, starts, strict=True):
         assert apart(two, one, start) < 0.02
         assert apart(two, other, start) > 0.1
 
@@ -105,10 +107,8 @@ def test_shares_together_are_the_batch() -> None:
         assert torch.equal(whole, torch.cat(pieces))
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
-    done = torchrun(__file__, str(tmp_path / "two.pt"), "odd")
-    assert done.returncode != 0
-    assert "batch is 3, expected a multiple of the 2 processes that torchrun started" in done.stderr
+def test_a_batch_that_cannot_be_shared_out_is_refused(found: tuple[str, tuple[Weights, Weights]]) -> None:
+    assert "batch is 3, expected a multiple of the 2 processes that torchrun started" in found[0]
 
 
 def test_a_share_of_one_image_cannot_be_normalised_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,14 +127,18 @@ def test_alone_nothing_is_wrapped() -> None:
         assert device == CPU
 
 
+def refusal(batch: int) -> str:
+    """What the error says; empty when the batch is trained with."""
+    try:
+        train_both(batch)
+    except Error as error:
+        return str(error)
+    return ""
+
+
 if __name__ == "__main__":
     with parallel.joined(CPU):
-        if "odd" in sys.argv:
-            SHORT["batch"] = 3
-        try:
-            trained = train_both()
-        except Error as error:
-            sys.exit(str(error))
+        saved = refusal(3), train_both()
         assert parallel.agreed(parallel.share()) == (0, 2)
         if parallel.first():
-            torch.save(trained, sys.argv[1])
+            torch.save(saved, sys.argv[1])
