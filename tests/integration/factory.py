@@ -32,6 +32,8 @@ from destseg.storage.process import run
 from .line import photograph
 
 PROJECT = Path(__file__).parents[2]
+PATIENCE = 1800.0 if os.environ.get("DESTSEG_SOAK") else 240.0
+"""Seconds that a test waits for what is to happen."""
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PARAMS: dict[str, Any] = {
     "seed": 0,
@@ -215,7 +217,7 @@ class Factory:
         self.servers.running[server].start()
         self.servers.ready(server)
 
-    def wait(self, what: Callable[[], Any], seconds: float = 240, every: float = 0.5) -> Any:
+    def wait(self, what: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.5) -> Any:
         """The first true answer of `what`."""
         end = time.monotonic() + seconds
         while not (found := what()):
@@ -223,14 +225,14 @@ class Factory:
             time.sleep(every)
         return found
 
-    def ended(self, run_id: str, seconds: float = 240) -> dict[str, Any]:
+    def ended(self, run_id: str) -> dict[str, Any]:
         """The run when it has ended."""
 
         def look() -> dict[str, Any] | None:
             (found,) = self.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
             return found if found["state_type"] in FINAL else None
 
-        return dict(self.wait(look, seconds))
+        return dict(self.wait(look))
 
     def log(self, run_id: str) -> str:
         """The lines that a run has logged."""

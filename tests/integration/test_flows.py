@@ -5,6 +5,7 @@ The trainings take two steps: what they learn is nobody's concern here.
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from destseg import Error
 from destseg.dataset.demo import CATEGORIES, render_image
 from destseg.local.demo import demo
 from destseg.local.demo_settings import DemoSettings
@@ -119,23 +121,36 @@ def test_a_flow_runs_without_a_prefect_server(servers: Servers) -> None:
     assert (result["accepted"], result["dataset_version"]) == (0, None)
 
 
-def test_new_photographs_become_a_challenger_by_the_deployments_alone(folder: Path, finished: Summary) -> None:
-    """A run of the deployment `ingest` emits the event that starts `retrain`, on a real worker."""
+def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(folder: Path, finished: Summary) -> None:
+    """A run of `ingest` emits the event that starts `retrain`, on a real worker; `up` starts again what is killed."""
     assert finished.categories["washer"].challenger is None
     states: dict[str, str] = {}
     links = []
+    killed: list[int] = []
     begun = time.monotonic()
 
     def done(servers: Servers) -> bool:
+        assert time.monotonic() - begun < 400, states
+        try:
+            return look(servers)
+        except Error:  # the server does not answer
+            assert killed, "Prefect was away before it was killed"
+            return False
+
+    def look(servers: Servers) -> bool:
         if not states:
             with applied(servers.env):
                 s3.upload(BUCKET, "inbox/washer/late.png", photograph())
-            (ingest,) = call(servers.env, "deployments/filter", {"flows": {"name": {"any_": ["ingest"]}}})
+            (ingest,) = call(servers.env, "deployments/filter", {"deployments": {"name": {"any_": ["ingest"]}}})
             call(servers.env, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
-        runs = [found for found in call(servers.env, "flow_runs/filter", {}) if found["deployment_id"]]
-        states.update({found["name"]: found["state_type"] for found in runs})
-        assert time.monotonic() - begun < 400, states
+        runs = {found["id"]: found for found in call(servers.env, "flow_runs/filter", {}) if found["start_time"]}
+        states.update({found["name"].rpartition("-")[0]: found["state_type"] for found in runs.values()})
         assert not {"FAILED", "CRASHED"} & set(states.values()), states
+        if states.get("retrain-washer") == "RUNNING" and not killed:
+            prefect = servers.running["prefect"]
+            assert prefect.pid is not None
+            os.killpg(prefect.pid, signal.SIGKILL)
+            killed.append(prefect.pid)
         if states.get("retrain-washer") != "COMPLETED":
             return False
         found = call(servers.env, "artifacts/latest/filter", {"artifacts": {"key": {"any_": ["challenger-washer"]}}})
@@ -143,6 +158,7 @@ def test_new_photographs_become_a_challenger_by_the_deployments_alone(folder: Pa
         return True
 
     up(PROJECT, folder=folder, until=done)
+    assert killed
     assert states["ingest-washer"] == "COMPLETED"
     assert "models/destseg-washer-candidates/versions/2" in links[0]
 

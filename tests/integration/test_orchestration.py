@@ -1,10 +1,13 @@
 """The deployments on real servers (Prefect on PostgreSQL, MLflow, S3, git), and what goes wrong around them.
 
-Training is a timed stand-in; prefect.yaml's waits are shortened, nothing else in it.
+Training is a timed stand-in; prefect.yaml's waits are shortened, nothing else in it. `DESTSEG_SOAK=1` (make soak)
+leaves them as they are, trains ten times as long, and records what each test took in results/soak_faults.json.
 """
 
 import json
+import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,8 @@ CATEGORIES: dict[str, dict[str, Any]] = {
     "fabric": {},
 }
 pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql")
+SOAK = bool(os.environ.get("DESTSEG_SOAK"))
+RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_faults.json"
 
 
 def shorten(prefect: dict[str, Any]) -> None:
@@ -43,6 +48,28 @@ def shorten(prefect: dict[str, Any]) -> None:
                 trigger["parameters"] = {**trigger["parameters"], "wait_seconds": 35}
 
 
+def slowly(categories: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same with trainings of ten times the length."""
+    slow = {name: dict(overrides) for name, overrides in categories.items()}
+    for overrides in slow.values():
+        if "seconds" in overrides.get("standin", {}):
+            overrides["standin"] = {"seconds": overrides["standin"]["seconds"] * 10}
+        if "student" in overrides:
+            overrides["student"] = {**overrides["student"], "steps": overrides["student"]["steps"] * 10}
+    return slow
+
+
+@pytest.fixture(autouse=True)
+def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What each test took, where that is asked for: nothing is written of one that fails."""
+    begun, failed = time.monotonic(), request.session.testsfailed
+    yield
+    if SOAK and request.session.testsfailed == failed:
+        known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        known[request.node.name] = {"passed_after_s": round(time.monotonic() - begun)}
+        RECORD.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
 @pytest.fixture(scope="module")
 def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
     folder = tmp_path_factory.mktemp("factory")
@@ -53,11 +80,11 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
         servers.prefect()
         servers.ready("s3")
         factory = Factory(servers)
-        factory.build(CATEGORIES)
+        factory.build(slowly(CATEGORIES) if SOAK else CATEGORIES)
         servers.mlflow()
         servers.ready("mlflow")
         servers.ready("prefect")
-        factory.deploy(shorten)
+        factory.deploy((lambda _: None) if SOAK else shorten)
         factory.worker("cpu", limit=6)
         factory.worker("gpu", limit=6)
         yield factory
