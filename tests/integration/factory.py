@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from destseg import settings
@@ -250,14 +251,19 @@ class Factory:
 
 
 class Worker:
-    """`prefect worker start`, whose flows are in its process group."""
+    """`prefect worker start`."""
 
     def __init__(self, factory: Factory, pool: str, limit: int) -> None:
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)]
-        with (factory.folder / "logs" / f"worker-{len(factory.workers)}.log").open("w") as output:
+        with (factory.folder / "logs" / f"worker-{len(factory.workers)}.log").open("a") as output:
             self.process = children.start(command, cwd=factory.folder, env=factory.servers.env, output=output)
 
     def kill(self) -> None:
-        """SIGKILL for the worker and its flows at once, as when the machine loses its power."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """SIGKILL for the worker and everything below it at once, as when the machine loses its power."""
+        ours = psutil.Process(self.process.pid)
+        processes = [ours, *ours.children(recursive=True)]
+        for process in processes:  # so that none sees another die
+            process.suspend()
+        for process in processes:
+            process.kill()
         self.process.wait()
