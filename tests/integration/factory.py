@@ -240,6 +240,10 @@ class Factory:
         which = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
         return "\n".join(line["message"] for line in self.post("logs/filter", which))
 
+    def said(self, run_id: str, text: str) -> None:
+        """Waits for a line of the run's log: lines reach the server some seconds after they were said."""
+        self.wait(lambda: text in self.log(run_id))
+
     def story(self) -> str:
         """What a failed test wants to know."""
         runs = [one for one in self.post("flow_runs/filter", {"sort": "START_TIME_ASC"}) if one["start_time"]]

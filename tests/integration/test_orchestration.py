@@ -100,8 +100,7 @@ def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(facto
     assert ingest["name"] == f"ingest-washer-{version[:8]}"
     assert retrain["name"] == f"retrain-washer-{version[:8]}"
     assert factory.challengers("washer") == [version]
-    assert "washer: training" not in factory.log(ingest["id"])
-    assert "> python standin.py package washer" in factory.log(retrain["id"])  # the stages' lines reach the run
+    factory.said(retrain["id"], "> python standin.py package washer")  # the stages' lines reach the run
 
     shown = {found["key"]: found for found in factory.artifacts(retrain["id"])}
     assert set(shown) == {f"{key}-washer" for key in ("validation", "metrics", "worst", "challenger", "report")}
@@ -120,7 +119,7 @@ def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_m
     factory.worker("gpu", limit=6)
     factory.wait(lambda: factory.runs("retrain", "bolt")[0]["run_count"] == 2)
     assert factory.ended(run_id)["state_type"] == "COMPLETED", factory.story()
-    assert "student: going on after step" in factory.log(run_id)
+    factory.said(run_id, "student: going on after step")
     assert factory.challengers("bolt") == [factory.version("bolt")]
 
     undisturbed = {**factory.servers.env, "DESTSEG_CACHE": str(tmp_path / "cache")}
@@ -133,7 +132,7 @@ def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_m
 
 def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> None:
     run_id = factory.start("retrain", category="nut")
-    factory.wait(lambda: "nut: training" in factory.log(run_id))
+    factory.said(run_id, "nut: training")
     factory.kill("prefect")
     factory.start_again("prefect")
     found = factory.ended(run_id)
@@ -145,10 +144,10 @@ def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> No
 
 def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
     run_id = factory.start("retrain", category="pin")
-    factory.wait(lambda: "pin: training" in factory.log(run_id))
+    factory.said(run_id, "pin: training")
     factory.kill("s3")
     factory.kill("mlflow")
-    factory.wait(lambda: "Could not connect to the endpoint" in factory.log(run_id))
+    factory.said(run_id, "Could not connect to the endpoint")
     factory.start_again("s3")
     factory.start_again("mlflow")
     found = factory.ended(run_id)
@@ -162,7 +161,7 @@ def test_of_two_runs_of_a_category_one_trains_and_a_version_that_comes_meanwhile
     old = factory.version("slow")
     second = factory.start("retrain", category="slow")
     assert factory.ended(second)["state_type"] == "COMPLETED"
-    assert "another run trains slow" in factory.log(second)
+    factory.said(second, "another run trains slow")
     factory.send("slow")
     factory.wait(lambda: factory.version("slow") != old)
     factory.wait(lambda: len(factory.challengers("slow")) == 2)
@@ -173,7 +172,7 @@ def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:
     assert factory.ended(factory.start("retrain-all"))["state_type"] == "COMPLETED"
     (broken,) = factory.runs("retrain", "broken")
     assert factory.ended(broken["id"])["state_type"] == "FAILED"
-    assert "broken: the stand-in was told to fail" in factory.log(broken["id"])
+    factory.said(broken["id"], "broken: the stand-in was told to fail")
     factory.wait(lambda: factory.challengers("fabric") == [factory.version("fabric")])
     for category in set(CATEGORIES) - {"broken"}:  # what was trained before is not trained again
         assert len(factory.challengers(category)) == (2 if category == "slow" else 1)
@@ -206,8 +205,8 @@ def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
     before = len(factory.runs("retrain"))
     run([sys.executable, "-c", program], cwd=factory.folder, env=factory.servers.env, timeout=60)
     monitor = factory.wait(lambda: [one for one in factory.runs("monitor") if one["state_type"] == "FAILED"])
-    assert "trigger retrain__automation" in factory.log(monitor[0]["id"])
-    assert "No Such Name" in factory.log(monitor[0]["id"])
+    factory.said(monitor[0]["id"], "trigger retrain__automation")
+    factory.said(monitor[0]["id"], "No Such Name")
     assert len(factory.runs("retrain")) == before
     (shown,) = factory.artifacts(monitor[0]["id"])
     assert json.loads(shown["data"])[0]["about"] == "trigger"
