@@ -237,8 +237,11 @@ class Factory:
 
     def log(self, run_id: str) -> str:
         """The lines that a run has logged."""
-        which = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-        return "\n".join(line["message"] for line in self.post("logs/filter", which))
+        which = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
+        lines: list[dict[str, Any]] = []
+        while page := self.post("logs/filter", {**which, "offset": len(lines)}):
+            lines += page
+        return "\n".join(line["message"] for line in lines)
 
     def said(self, run_id: str, text: str) -> None:
         """Waits for a line of the run's log: lines reach the server some seconds after they were said."""
