@@ -92,12 +92,13 @@ def arrive(factory: Factory, sampler: Sampler, times: list[float], end: float, r
 
 def drain(factory: Factory) -> float:
     """Seconds until the inbox is empty and no run is under way; half an hour at most."""
-    begun = time.monotonic()
+    begun, quiet = time.monotonic(), 0
     while (passed := time.monotonic() - begun) < DRAIN_SECONDS:
         with applied(factory.servers.env):
             waiting = sum(1 for _ in s3.list_objects(BUCKET, "inbox/"))
         busy = sum(run["state_type"] not in FINAL for name in ("ingest", "retrain") for run in factory.runs(name))
-        if not waiting and not busy:
+        quiet = 0 if waiting or busy else quiet + 1
+        if quiet == 4:  # an event may be on its way
             break
         log.info("draining: %d objects in the inbox, %d runs under way", waiting, busy)
         time.sleep(10)
@@ -171,6 +172,7 @@ def main() -> None:
             "batches": len(sent),
             **verdict(factory, sent),
             "trainings": len(trainings),
+            "batches_that_reached_training": len(latencies(sent, trainings)),
             "arrival_to_training_s": quantiles(latencies(sent, trainings)),
             "drained_after_s": round(drained, 1),
             "run_s": {name: run_seconds(factory, name) for name in ("poll", "ingest", "retrain", "rescue")},

@@ -1,5 +1,6 @@
 """What servers cost while they run: processor time and memory by name, and how much a database's files grow."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,8 +39,7 @@ class Sampler:
         """Processor seconds, those of children that have ended among them."""
         found = {}
         for name, root in self._roots.items():
-            times = [process.cpu_times() for process in [root, *root.children(recursive=True)]]
-            found[name] = sum(t.user + t.system + t.children_user + t.children_system for t in times)
+            found[name] = sum(_cpu(process) for process in [root, *root.children(recursive=True)])
         return found
 
 
@@ -50,5 +50,17 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the database drops files as it likes
+            total += path.stat().st_size
+    return total

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+import httpx
 from prefect import Task, get_run_logger
 from prefect.client.schemas.objects import State, TaskRun
 
@@ -16,7 +17,7 @@ from destseg.storage.process import ProcessError, run
 
 # What git, DVC, boto3 and MLflow say when a server or the network was away for a moment.
 _PASSING = re.compile(
-    r"timed? ?out|connection (was )?(refused|reset|aborted|closed)|could not (resolve host|connect)|temporar(y|ily)|"
+    r"timed? ?out|connection (was )?(refused|reset|aborted|closed)|could not (resolve host|connect)|temporary failure|temporarily unavailable|"
     r"name resolution|max retries exceeded|remote end hung up|early eof|slow ?down|service ?unavailable|bad gateway|"
     r"internal ?error|too many requests|database is locked|failed in each of \d+ attempts",
     re.IGNORECASE,
@@ -39,7 +40,11 @@ def dvc(root: Path, *arguments: str, timeout: float) -> None:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether a command failed of something that another attempt may not meet."""
+    """Whether a command, or a request to Prefect's server, failed of something that another attempt may not meet."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    if isinstance(error, httpx.TransportError):
+        return True
     return isinstance(error, ProcessError) and error.rc is not None and bool(_PASSING.search(error.tail))
 
 

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_client, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.events import emit_event
+from prefect.events import Event, Resource
 
 from destseg.storage import versions
 from flows.commands import PERSISTENT, destseg
@@ -22,12 +22,12 @@ BATCH_SECONDS = 4 * 3600
 def ingest(category: Category) -> dict[str, Any]:
     """One batch from the inbox: checked, made a version, pushed, announced. Returns what became of it."""
     batch = take_batch(category)
-    rename(f"ingest-{category}-{batch['current_version'][:8]}")
-    # Duplicates may be what a run left in the inbox that died after its push and before the next line. Announcing its
-    # version again costs nothing: a retraining that was done before ends at once.
-    if batch["accepted"] or batch["duplicates"]:
+    # A run that died after its push has announced nothing: it left duplicates in the inbox, or this is its second
+    # attempt. Announcing a version again costs nothing: a retraining that was done before ends at once.
+    if batch["accepted"] or batch["duplicates"] or runtime.flow_run.run_count > 1:
         announce(category, batch["current_version"], batch["accepted"])
-    publish_counts(category, batch)
+    rename(f"ingest-{category}-{batch['current_version'][:8]}")
+    publish_counts(category, batch, return_state=True)  # a page that fails is seen, and fails no batch
     return batch
 
 
@@ -55,12 +55,17 @@ def publish_counts(category: str, batch: dict[str, Any]) -> None:
 
 @task(**PERSISTENT, task_run_name="announce-{category}")
 def announce(category: str, version: str, accepted: int) -> None:
-    """Emits the event that the deployment `retrain` is triggered by."""
-    emit_event(
+    """Emits the event that the deployment `retrain` is triggered by.
+
+    Not by `emit_event`, which drops what a server that is away does not take.
+    """
+    event = Event(
         event=VERSION_CREATED,
-        resource={"prefect.resource.id": f"destseg.dataset.{category}", "prefect.resource.name": category},
+        resource=Resource({"prefect.resource.id": f"destseg.dataset.{category}", "prefect.resource.name": category}),
         payload={"category": category, "dataset_version": version, "accepted": accepted},
     )
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")]).raise_for_status()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_client, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
+from pydantic import Field
 
 from destseg import Error
 from destseg.registry.health import Report, report
@@ -14,11 +15,11 @@ from flows.script import run_here
 from flows.workspace import workspace
 
 ACTION_FAILED = "prefect.automation.action.failed"
-_PAGE = 100  # events that are read; a hundred failures are as alarming as more
+_PAGE = 50  # the most that the server gives; fifty failures are as alarming as more
 
 
 @flow(flow_run_name="monitor")
-def monitor(hours: float = 25.0) -> dict[str, Any]:
+def monitor(hours: Annotated[float, Field(gt=0)] = 25.0) -> dict[str, Any]:
     """Champions, thresholds, data and challengers of all categories, and triggers that failed in the last `hours`.
 
     A trigger whose parameters do not fit starts no run and says so nowhere but in an event.

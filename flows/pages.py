@@ -16,6 +16,7 @@ from prefect.artifacts import (
 
 from destseg.dataset.layout import GOOD, build_dir
 from destseg.evaluation.figures import data_uri
+from destseg.text import without_login
 from flows.commands import PERSISTENT, destseg
 
 WORST = 3  # images of each group
@@ -25,10 +26,10 @@ REGISTRY_SECONDS = 600
 
 
 def publish(root: Path, category: str, registered: dict[str, Any]) -> None:
-    """Everything about a new challenger."""
-    publish_metrics(root, category)
-    publish_worst(root, category)
-    publish_links(category, registered)
+    """Everything about a new challenger. What fails is seen as a failed task, and fails no run."""
+    publish_metrics(root, category, return_state=True)
+    publish_worst(root, category, return_state=True)
+    publish_links(category, registered, return_state=True)
 
 
 def read_metrics(root: Path, category: str) -> dict[str, float]:
@@ -37,7 +38,7 @@ def read_metrics(root: Path, category: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
-@task(task_run_name="publish-validation-{category}")
+@task(**PERSISTENT, task_run_name="publish-validation-{category}")
 def publish_validation(root: Path, category: str) -> None:
     """Each expectation and how it came out, the failed ones first; nothing where the stage wrote no verdict."""
     path = build_dir(category, root) / "validation" / "validation.json"
@@ -76,7 +77,7 @@ def publish_metrics(root: Path, category: str) -> None:
     create_table_artifact(key=_key("metrics", category), table=rows, description=described)
 
 
-@task(task_run_name="publish-worst-{category}")
+@task(**PERSISTENT, task_run_name="publish-worst-{category}")
 def publish_worst(root: Path, category: str) -> None:
     """The defects with the lowest anomaly scores and the normal images with the highest: photograph, truth, heatmap."""
     sheets = worst_cases(build_dir(category, root) / "evaluation")
@@ -88,10 +89,10 @@ def publish_worst(root: Path, category: str) -> None:
         create_image_artifact(image_url=data_uri(_stacked(sheets)), key=_key("worst", category), description=described)
 
 
-@task(task_run_name="publish-links-{category}")
+@task(**PERSISTENT, task_run_name="publish-links-{category}")
 def publish_links(category: str, registered: dict[str, Any]) -> None:
     """The challenger and its report, as links where the registry has pages."""
-    model_uri, server = registered["model_uri"], os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    model_uri, server = registered["model_uri"], without_login(os.environ.get("MLFLOW_TRACKING_URI", "")).rstrip("/")
     if not server.startswith(("http://", "https://")):
         where = f"`{model_uri}` in `{server or 'the local registry'}`"
         create_markdown_artifact(where, key=_key("challenger", category))

@@ -3,47 +3,50 @@
 import hashlib
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_client, get_run_logger, runtime, task
 from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterId,
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
     FlowRunFilterState,
     FlowRunFilterStateName,
 )
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled
 
 from destseg import Error
 from destseg.dataset.layout import check_category
 from destseg.ingest.arrivals import INBOX
+from destseg.settings import PARAMS, categories
 from destseg.storage import s3
-from flows.runs import start, under_way
+from flows.rescue import rescue_silent
+from flows.runs import find, start, under_way
 from flows.script import run_here
+from flows.workspace import workspace
 
 AGAIN_SECONDS = 3600
-"""An inbox that has not changed is looked at this often: a mask may be overdue, a batch old enough to go on alone."""
-DEAD = timedelta(hours=1)
-"""A poll that has not ended by then never will."""
+"""An inbox that has not changed is looked at once in each hour: a mask may be overdue, a batch old enough to go on."""
 
 
 @flow(flow_run_name="poll")
 def poll() -> dict[str, Any]:
     """Starts `ingest` for each category whose inbox holds something new. Returns what waits, and what was started."""
     forget_missed()
+    rescue_silent()
     waiting = list_inbox()
+    known = known_categories() if waiting else set()
+    if strangers := sorted(waiting.keys() - known):
+        get_run_logger().warning("the inbox has folders of no category in params.yaml: %s", ", ".join(strangers[:20]))
     busy = under_way("ingest") if waiting else set()
     started = []
-    for category, digest in waiting.items():
-        if category in busy:
-            continue
-        run = start("ingest", category, key=f"{category}-{digest}-{int(time.time() // AGAIN_SECONDS)}")
+    for category in sorted(waiting.keys() & known - busy):
+        run = start("ingest", category, key=f"{category}-{waiting[category]}-{int(time.time() // AGAIN_SECONDS)}")
         if run.state is not None and run.state.is_scheduled():
             started.append(category)
             get_run_logger().info("%s: something waits in the inbox, started %s", category, run.name)
-    return {"waiting": sorted(waiting), "under_way": sorted(busy & waiting.keys()), "started": started}
+    under = sorted(busy & waiting.keys())
+    return {"waiting": sorted(waiting), "no_category": strangers, "under_way": under, "started": started}
 
 
 @task
@@ -67,21 +70,23 @@ def digests(objects: Iterable[s3.Object]) -> dict[str, str]:
     return {name: digest.hexdigest()[:16] for name, digest in found.items()}
 
 
+def known_categories() -> set[str]:
+    """Those of params.yaml in origin: who may put into the inbox may put anywhere into it."""
+    with workspace("poll", shares_cache=False) as root:
+        return set(categories(root / PARAMS))
+
+
 def forget_missed() -> None:
-    """Ends the polls that no worker was there for, and those whose process is gone: this one sees what they would."""
+    """Cancels the polls that no worker was there for: this one sees what they would have seen."""
     if not runtime.deployment.id:
         return
-    ours = DeploymentFilter(id=DeploymentFilterId(any_=[runtime.deployment.id]))
+    late = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])),
+        deployment_id=FlowRunFilterDeploymentId(any_=[UUID(runtime.deployment.id)]),
+    )
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=_in("Late"), deployment_filter=ours):
+        for run in list(find(client, late)):
             client.set_flow_run_state(run.id, Cancelled(message="no worker was there in time; a later poll did it"))
-        for run in client.read_flow_runs(flow_run_filter=_in("Running", "Pending"), deployment_filter=ours):
-            if run.expected_start_time and run.expected_start_time < datetime.now(UTC) - DEAD:
-                client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
-
-
-def _in(*states: str) -> FlowRunFilter:
-    return FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(states))))
 
 
 if __name__ == "__main__":

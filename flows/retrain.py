@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow, get_run_logger, task
 
 from destseg import Error
@@ -11,7 +12,8 @@ from destseg.registry.gates import PromotionSettings
 from destseg.settings import PARAMS, read_section
 from destseg.storage import versions
 from destseg.storage.fetching import pull
-from destseg.storage.memo import cache, held
+from destseg.storage.memo import cache
+from destseg.storage.sharing import alone
 from flows import pages
 from flows.commands import PERSISTENT, destseg, dvc, log_line
 from flows.ingest import announce
@@ -37,11 +39,11 @@ def retrain(category: Category) -> dict[str, Any]:
         version = versions.dataset_version(root, category)
         rename(f"retrain-{category}-{version[:8]}")
         try:
-            with held(cache() / "retrain" / category) as mine:
+            with alone(cache(), f"retrain-{category}") as mine:
                 if not mine:
                     get_run_logger().info("another run trains %s and looks for newer versions at its end", category)
                     return {"dataset_version": version, "model_uri": None, "trained": False}
-                return train(root, category) | {"promotion": promote(root, category)}
+                return train(root, category)
         finally:  # the lock is free again, so that whoever comes from now on trains what he finds
             announce_newer(root, category, version)
 
@@ -51,16 +53,18 @@ def train(root: Path, category: str) -> dict[str, Any]:
     known = look_up(root, category)
     if known["model_uri"]:
         get_run_logger().info("trained before: %s", known["model_uri"])
-        return known | {"trained": False}
+        return known | {"trained": False, "promotion": promote(root, category)}
     fetch_dataset(root, category)
     try:
         reproduce(root, category)
     finally:  # that of a refused dataset most of all
-        pages.publish_validation(root, category)
+        pages.publish_validation(root, category, return_state=True)
     push_results(root, category)
     registered = register(root, category)
+    promotion = promote(root, category)
     pages.publish(root, category, registered)
-    return known | registered | {"trained": True, "metrics": pages.read_metrics(root, category)}
+    metrics = pages.read_metrics(root, category)
+    return known | registered | {"trained": True, "metrics": metrics, "promotion": promotion}
 
 
 @task(**PERSISTENT, task_run_name="look-up-{category}")
@@ -113,12 +117,11 @@ def announce_newer(root: Path, category: str, version: str) -> None:
     """Announces the version that came while this run held the lock, and whose own run has ended at once."""
     try:
         newest = versions.newest_version(root, category)
-    except Error as error:
+        if newest and newest != version:
+            get_run_logger().info("%s: dataset version %s came meanwhile", category, newest)
+            announce(category, newest, 0)
+    except (Error, httpx.HTTPError) as error:  # what this run has done, or why it failed, is not lost for that
         get_run_logger().warning("%s: no look at newer versions (%s); `retrain-all` will take one", category, error)
-        return
-    if newest and newest != version:
-        get_run_logger().info("%s: dataset version %s came meanwhile", category, newest)
-        announce(category, newest, 0)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def retrain_all() -> dict[str, Any]:
         for category in categories(root / "params.yaml"):
             try:
                 key = due(root, category)
-            except Error as error:  # one category's trouble stops no other
+            except (Error, KeyError, ValueError) as error:  # one category's trouble stops no other
                 failed[category] = str(error)
                 continue
             if key and category not in busy:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
+from uuid import UUID
 
-from prefect import get_client, runtime
+import httpx
+from prefect import get_client, get_run_logger, runtime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterName,
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -29,33 +30,41 @@ _PAGE = 200  # runs in one answer of the server, its own limit
 def under_way(name: Name) -> set[str]:
     """Categories that a run of this deployment works on or waits to."""
     with get_client(sync_client=True) as client:
-        runs = _find(client, name, FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY))))
-        return {str(run.parameters["category"]) for run in runs}
+        which = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY)),
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment(client, name)]),
+        )
+        return {str(run.parameters.get("category")) for run in find(client, which)}
 
 
-def start(name: Name, category: str, *, key: str | None = None) -> FlowRun:
+def start(name: Name, category: str, *, key: str) -> FlowRun:
     """A run of the deployment for `category`; the one that was started with the same `key` before, if there is one."""
     with get_client(sync_client=True) as client:
-        try:
-            deployment = client.read_deployment_by_name(f"{name}/{name}")
-        except ObjectNotFound:
-            raise Error(f"the server has no deployment {name}/{name}; run `prefect deploy --all`") from None
         return client.create_flow_run_from_deployment(
-            deployment.id, parameters={"category": category}, tags=[category], idempotency_key=key
+            deployment(client, name), parameters={"category": category}, tags=[category], idempotency_key=key
         )
 
 
 def rename(name: str) -> None:
-    """Gives this flow run a name that says what it works on, such as retrain-washer-92109ba6."""
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(runtime.flow_run.id, name=name)
+    """Gives this flow run a name that says what it works on, such as retrain-washer-92109ba6; it fails for no name."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(runtime.flow_run.id, name=name)
+    except httpx.HTTPError as error:
+        get_run_logger().warning("this run keeps its name, as Prefect's server does not answer: %s", error)
 
 
-def _find(client: SyncPrefectClient, name: Name, which: FlowRunFilter) -> Iterator[FlowRun]:
-    deployment = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+def find(client: SyncPrefectClient, which: FlowRunFilter) -> Iterator[FlowRun]:
+    """Every run that the filter lets through."""
     offset = 0
-    while page := client.read_flow_runs(
-        deployment_filter=deployment, flow_run_filter=which, limit=_PAGE, offset=offset
-    ):
+    while page := client.read_flow_runs(flow_run_filter=which, limit=_PAGE, offset=offset):
         yield from page
         offset += len(page)
+
+
+def deployment(client: SyncPrefectClient, name: str) -> UUID:
+    """The id of the deployment that is called as its flow."""
+    try:
+        return client.read_deployment_by_name(f"{name}/{name}").id
+    except ObjectNotFound:
+        raise Error(f"the server has no deployment {name}/{name}; run `prefect deploy --all`") from None

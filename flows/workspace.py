@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import re
 import shutil
 import tempfile
 import time
@@ -18,9 +19,11 @@ from destseg.storage import versions
 from destseg.storage.memo import CACHE
 from destseg.storage.process import ProcessError
 from destseg.storage.sharing import using_cache
+from destseg.text import without_login
 from flows.commands import may_pass
 
 log = logging.getLogger(__name__)
+_OURS = re.compile(r"-[0-9a-f]{8}$")  # ends of the names that `workspace` gives
 CLONE_SECONDS = 600
 PAUSES = (5, 30, 120)  # seconds before each further attempt to clone from a server that did not answer
 
@@ -71,7 +74,7 @@ def sweep(workspaces: Path) -> None:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)  # another sweep may be at it
                 lock.unlink(missing_ok=True)
     for folder in workspaces.iterdir():  # a lock comes before its clone: one without was left by a removal that failed
-        if folder.is_dir() and not folder.with_name(f"{folder.name}.lock").exists():
+        if _OURS.search(folder.name) and folder.is_dir() and not folder.with_name(f"{folder.name}.lock").exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -107,7 +110,7 @@ def _clone(settings: WorkspaceSettings, folder: Path) -> None:
         except ProcessError as error:
             if pause is None or not may_pass(error):
                 raise
-            log.warning("cloning %s again in %d s: %s", settings.origin, pause, error)
+            log.warning("cloning %s again in %d s: %s", without_login(settings.origin), pause, error)
             remove(folder)
             time.sleep(pause)
         else:

@@ -25,6 +25,8 @@ COMPLETE = "complete"
 PARTIAL = ".rclone_temp_put_*"
 # Without it, who held a place of a concurrency limit is forgotten when the server ends. Files below PREFECT_HOME.
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
+# Unless told, Prefect keeps runs for ever; so their logs and pages go after its 90 days, as its events do after 7.
+RETENTION = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs"}
 # Seconds; Prefect's 180 would leave a killed run `Running` for minutes more.
 HEARTBEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
@@ -95,7 +97,7 @@ class Servers:
         }
         self.env |= {"PREFECT_API_URL": f"{address}/api"}
         command = [sys.executable, "-m", "prefect", "server", "start"]
-        self._start("prefect", command, server | LEASES, health=f"{address}/api/health")
+        self._start("prefect", command, server | LEASES | RETENTION, health=f"{address}/api/health")
         return address
 
     def mlflow(self) -> str:

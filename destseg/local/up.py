@@ -54,7 +54,10 @@ def start(root: Path, servers: Servers) -> bool:
     for name in ("s3", "prefect", "mlflow"):
         servers.ready(name)
     if crashed := prefect_api.crash_unfinished(servers.env):
-        log.warning("left by the last run and now Crashed (prefect flow-run retry ID): %s", ", ".join(crashed))
+        log.warning(
+            "left by the last `destseg up` and now Crashed; ingest and retrain are started again: %s",
+            ", ".join(crashed),
+        )
     for pool in POOLS:
         if not prefect_api.has_pool(servers.env, pool):
             prefect(root, servers, "work-pool", "create", pool, "--type", "process")

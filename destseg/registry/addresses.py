@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from destseg import Error
 from destseg.registry import integrity
-from destseg.registry.connection import connect, explained, tracking_uri
+from destseg.registry.connection import connect, explained, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +65,7 @@ def find(client: "MlflowClient", name: str, *, alias: str | None = None, version
         if error.error_code not in absent:
             raise
         where = f"models:/{name}@{alias}" if alias is not None else f"models:/{name}/{version}"
-        raise Error(f"{where} is not in the registry at {tracking_uri()}; register or promote a model first") from None
+        raise Error(f"{where} is not in the registry at {shown()}; register or promote a model first") from None
 
 
 def fetch(version: "ModelVersion") -> Path:

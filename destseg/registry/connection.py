@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.dataset.layout import check_category
 from destseg.storage.process import QUIET
+from destseg.text import without_login
 
 if TYPE_CHECKING:  # `import mlflow` takes seconds; a command that reads a local file must not pay for it
     from mlflow import MlflowClient
@@ -45,6 +46,11 @@ def account() -> str:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         raise Error("this user has no name here; say who decides with --who") from None
+
+
+def shown() -> str:
+    """The registry's address for messages: a database's has a password in it."""
+    return without_login(tracking_uri())
 
 
 def tracking_uri() -> str:
@@ -82,7 +88,7 @@ def experiment(client: "MlflowClient", name: str) -> str:
             if found is None:
                 raise
     if found.lifecycle_stage != "active":
-        raise Error(f"experiment {name} is deleted in {tracking_uri()}; restore it with `mlflow experiments restore`")
+        raise Error(f"experiment {name} is deleted in {shown()}; restore it with `mlflow experiments restore`")
     return str(found.experiment_id)
 
 
@@ -127,8 +133,8 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
     except MlflowException as error:
         if rights and error.error_code == ErrorCode.Name(PERMISSION_DENIED):
             raise Error(
-                f"{what} is not allowed to {account()}; an administrator of the registry at {tracking_uri()} has to "
+                f"{what} is not allowed to {account()}; an administrator of the registry at {shown()} has to "
                 f"grant {rights}"
             ) from error
         said = " ".join(str(error).split())[:300]
-        raise Error(f"{what} did not succeed; the registry at {tracking_uri()} says: {said}") from error
+        raise Error(f"{what} did not succeed; the registry at {shown()} says: {said}") from error

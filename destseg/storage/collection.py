@@ -79,7 +79,7 @@ def _check(root: Path) -> None:
         raise Error(f"{root} has changed files; expected a fresh clone")
     if versions.git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
         raise Error(f"{root} lacks the older commits; expected a whole clone: `git fetch --unshallow`")
-    used = Path(versions.dvc(root, "cache", "dir").strip().splitlines()[-1])
+    used = Path(versions.dvc(root, "cache", "dir", timeout=60).strip().splitlines()[-1])
     if (root / used).resolve() != (cache() / "dvc").resolve():
         raise Error(f"the DVC cache of {root} is {used}, expected {cache() / 'dvc'}: set it with versions.use_cache")
 

@@ -42,5 +42,5 @@ def _is_below(name: object) -> bool:
 
 def _list(root: Path, category: str) -> Path:
     version = versions.dataset_version(root, category)
-    cache = root / versions.dvc(root, "cache", "dir").strip().splitlines()[-1]
+    cache = root / versions.dvc(root, "cache", "dir", timeout=60).strip().splitlines()[-1]
     return cache / "files/md5" / version[:2] / version[2:]

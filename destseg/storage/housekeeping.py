@@ -37,6 +37,11 @@ def sweep_contents(days: float = DAYS) -> Swept:
     return _sweep((cache() / "contents").glob("*.sqlite"), days)
 
 
+def sweep_models(days: float = DAYS) -> Swept:
+    """Removes the copies of registered models that were made more than `days` ago; they are downloaded again."""
+    return _sweep((path for path in (cache() / "models").glob("*") if path.is_dir()), days)
+
+
 def _sweep(paths: Iterable[Path], days: float) -> Swept:
     if days < 0:
         raise Error(f"days is {days:g}, expected 0 or more")

@@ -38,13 +38,29 @@ def collecting(cache: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def _opened(cache: Path) -> Iterator[IO[str]]:
+def alone(cache: Path, name: str) -> Iterator[bool]:
+    """Whether nobody else on this cache is in such a context of `name`; an Error where that cannot be known."""
+    with _opened(cache / "alone", f"{name}.lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        except OSError as error:
+            raise Error(
+                f"{file.name} cannot be locked ({error.strerror}); set DESTSEG_CACHE to a folder that can"
+            ) from None
+        else:
+            yield True
+
+
+@contextmanager
+def _opened(folder: Path, name: str = LOCK) -> Iterator[IO[str]]:
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        file = (cache / LOCK).open("a")
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / name).open("a")
     except OSError as error:
         raise Error(
-            f"{cache / LOCK} cannot be written ({error.strerror}); set DESTSEG_CACHE to a folder that can"
+            f"{folder / name} cannot be written ({error.strerror}); set DESTSEG_CACHE to a folder that can"
         ) from None
     with file:  # closing it ends the lock, and so does the death of the process
         yield file

@@ -206,7 +206,7 @@ def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
     before = len(factory.runs("retrain"))
     run([sys.executable, "-c", program], cwd=factory.folder, env=factory.servers.env, timeout=60)
     monitor = factory.wait(lambda: [one for one in factory.runs("monitor") if one["state_type"] == "FAILED"])
-    factory.said(monitor[0]["id"], "trigger retrain__automation")
+    factory.said(monitor[0]["id"], "trigger retrain-on-new-dataset-version")
     factory.said(monitor[0]["id"], "No Such Name")
     assert len(factory.runs("retrain")) == before
     (shown,) = factory.artifacts(monitor[0]["id"])
