@@ -17,9 +17,10 @@ from destseg.storage.process import ProcessError, run
 
 # What git, DVC, boto3 and MLflow say when a server or the network was away for a moment.
 _PASSING = re.compile(
-    r"timed? ?out|connection (was )?(refused|reset|aborted|closed)|could not (resolve host|connect)|temporary failure|temporarily unavailable|"
-    r"name resolution|max retries exceeded|remote end hung up|early eof|slow ?down|service ?unavailable|bad gateway|"
-    r"internal ?error|too many requests|database is locked|failed in each of \d+ attempts",
+    r"timed? ?out|connection (was )?(refused|reset|aborted|closed)|could not (resolve host|connect)|temporary failure|"
+    r"temporarily unavailable|name resolution|max retries exceeded|remote end hung up|early eof|slow ?down|"
+    r"service ?unavailable|bad gateway|internal ?error|too many requests|database is locked|"
+    r"failed in each of \d+ attempts",
     re.IGNORECASE,
 )
 
