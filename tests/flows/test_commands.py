@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.logging import disable_run_logger
 
@@ -59,6 +60,14 @@ def test_a_failure_repeats_what_was_said(tmp_path: Path) -> None:
 )
 def test_an_absent_server_may_come_back(said: str) -> None:
     assert may_pass(ProcessError(["dvc", "push"], 255, [said], None))
+
+
+def test_a_prefect_server_that_is_away_may_come_back() -> None:
+    request = httpx.Request("POST", "http://127.0.0.1:4200/api/events")
+    assert may_pass(httpx.ConnectError("connection refused", request=request))
+    for code, passing in [(503, True), (500, True), (401, False), (422, False)]:
+        answer = httpx.Response(code, request=request)
+        assert may_pass(httpx.HTTPStatusError("refused", request=request, response=answer)) is passing
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from .line import photograph
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 1800.0 if os.environ.get("DESTSEG_SOAK") else 240.0
 """Seconds that a test waits for what is to happen."""
+ENVIRONMENT: dict[str, str] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["definitions"]["environment"]
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 PARAMS: dict[str, Any] = {
     "seed": 0,
@@ -177,10 +178,11 @@ class Factory:
             found += page
         return [one for one in found if not category or one["parameters"].get("category") == category]
 
-    def start(self, flow: str, **parameters: Any) -> str:
-        """A run of the deployment; its id."""
+    def start(self, flow: str, *, env: Mapping[str, str] = {}, **parameters: Any) -> str:  # only read
+        """A run of the deployment, with these variables on top of its worker's; its id."""
         (found,) = self.post("deployments/filter", {"deployments": {"name": {"any_": [flow]}}})
-        return str(self.post(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})["id"])
+        content = {"parameters": parameters, "job_variables": {"env": {**ENVIRONMENT, **env}}}
+        return str(self.post(f"deployments/{found['id']}/create_flow_run", content)["id"])
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
         return call(self.servers.env, path, content)

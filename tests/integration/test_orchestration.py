@@ -211,3 +211,17 @@ def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
     assert len(factory.runs("retrain")) == before
     (shown,) = factory.artifacts(monitor[0]["id"])
     assert json.loads(shown["data"])[0]["about"] == "trigger"
+
+
+def test_a_run_that_always_dies_is_left_to_a_person_after_three_deaths(factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(1)")  # before anything of Prefect begins
+    run_id = factory.start("ingest", env={"PYTHONPATH": str(tmp_path)}, category="fabric")
+
+    def rescues() -> list[dict[str, Any]]:
+        found = [one for one in factory.runs("rescue") if one["parameters"]["flow_run_id"] == run_id]
+        return [one for one in found if one["state_type"] == "COMPLETED"]
+
+    factory.wait(lambda: len(rescues()) == 3)
+    factory.said(rescues()[-1]["id"], "has died 3 times")
+    assert factory.ended(run_id)["state_type"] == "CRASHED"
+    assert factory.ended(run_id)["run_count"] == 0

@@ -14,7 +14,7 @@ from destseg import Error
 from destseg.model.calibration import Calibration
 from destseg.registry.connection import candidates, released
 from destseg.registry.evidence import Lineage
-from destseg.registry.health import Health, MonitorSettings, health, threshold
+from destseg.registry.health import Health, MonitorSettings, health, report, threshold
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.register import submit
 from destseg.settings import read_section
@@ -172,3 +172,14 @@ def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("monitor: {max_wait_days: 0}\n")
     with pytest.raises(Error, match="max_wait_days is 0, expected more than 0"):
         read_section("monitor", MonitorSettings, path=tmp_path / "params.yaml")
+
+
+def test_one_category_s_trouble_hides_no_other(train: Callable[..., Path], category: str) -> None:
+    root = train("key")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("  fabric: {}", "  fabric: {monitor: {max_wait_days: -1}}"))
+    found = {one.category: one for one in report(root=root).categories}
+    assert found.keys() == {category, "fabric"}
+    assert found["fabric"].severity == "error"
+    assert "max_wait_days is -1, expected more than 0" in found["fabric"].findings[0].text
+    assert found[category].challenger is not None
