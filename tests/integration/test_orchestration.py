@@ -24,7 +24,7 @@ from .postgres import postgres, programs
 
 CATEGORIES: dict[str, dict[str, Any]] = {
     "washer": {},
-    "bolt": {"standin": {"real": True}, "student": {"steps": 60, "batch": 2}},
+    "bolt": {"standin": {"real": True}, "student": {"steps": 30, "batch": 2}},
     "nut": {"standin": {"seconds": 20}},
     "pin": {"standin": {"seconds": 10}},
     "slow": {"standin": {"seconds": 15}},
@@ -209,8 +209,8 @@ def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
     factory.said(monitor[0]["id"], "trigger retrain-on-new-dataset-version")
     factory.said(monitor[0]["id"], "No Such Name")
     assert len(factory.runs("retrain")) == before
-    (shown,) = factory.artifacts(monitor[0]["id"])
-    assert json.loads(shown["data"])[0]["about"] == "trigger"
+    shown = {found["key"]: found for found in factory.artifacts(monitor[0]["id"])}
+    assert json.loads(shown["health"]["data"])[0]["about"] == "trigger"
 
 
 def test_a_run_that_always_dies_is_left_to_a_person_after_three_deaths(factory: Factory, tmp_path: Path) -> None:
