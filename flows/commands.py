@@ -28,7 +28,7 @@ _PASSING = re.compile(
 def destseg(root: Path, *arguments: str, timeout: float) -> Any:
     """The result of `destseg ARGUMENTS --json`, run by the code that is in the workspace."""
     command = [sys.executable, "-m", "destseg", *arguments, "--json"]
-    lines = run(command, cwd=root, timeout=timeout, log=log_line).splitlines()
+    lines = run(command, cwd=root, timeout=timeout, log=_log_progress).splitlines()
     for line in reversed(lines):  # standard error is among them
         if line.startswith(("{", "[")):
             return json.loads(line)
@@ -70,3 +70,9 @@ def log_line(line: str) -> None:
     """A line of a command's output, into the run's log."""
     if line.strip():
         get_run_logger().info("%s", line)
+
+
+def _log_progress(line: str) -> None:
+    """The same without the result, which is for the flow."""
+    if not line.startswith(("{", "[")):
+        log_line(line)
