@@ -138,6 +138,17 @@ def run_seconds(factory: Factory, name: str) -> dict[str, Any]:
     return {"runs": len(runs), "not_completed": len(runs) - len(done), **quantiles(done)}
 
 
+def task_seconds(factory: Factory) -> dict[str, float]:
+    """Median seconds of each task: where the time of a run goes, `reproduce` with the stand-in's sleep in it."""
+    found: list[dict[str, Any]] = []
+    while page := factory.post("task_runs/filter", {"offset": len(found)}):
+        found += page
+    by_name: dict[str, list[float]] = {}
+    for task in found:
+        by_name.setdefault(task["name"].partition("-part-")[0], []).append(task["total_run_time"])
+    return {name: round(float(np.median(times)), 1) for name, times in sorted(by_name.items())}
+
+
 def main() -> None:
     """Prepares, lets the time pass, counts."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -176,6 +187,7 @@ def main() -> None:
             "arrival_to_training_s": quantiles(latencies(sent, trainings)),
             "drained_after_s": round(drained, 1),
             "run_s": {name: run_seconds(factory, name) for name in ("poll", "ingest", "retrain", "rescue")},
+            "task_s": task_seconds(factory),
             "stand_in_s": quantiles([one["ended"] - one["begun"] for one in trainings]),
             "servers": servers,
             "database_growth_mb": sampler.database_growth_mb(),

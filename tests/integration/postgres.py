@@ -4,12 +4,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from destseg.local import loopback
+from destseg.local import children, loopback
 
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -48,11 +49,16 @@ def postgres() -> Iterator[Postgres]:
             assert done.returncode == 0, done.stdout
 
         call("initdb", "-D", str(data), "-A", "trust", "-U", "destseg", "--no-sync")
-        options = f"-p {port} -h {loopback.HOST} -k {folder} -c fsync=off"
-        log = Path(folder) / "log"
-        call("pg_ctl", "-D", str(data), "-l", str(log), "-o", options, "-w", "start")
+        client = ["-h", loopback.HOST, "-p", str(port)]
+        server = [*as_user, str(bin / "postgres"), "-D", str(data), "-k", folder, *client, "-c", "fsync=off"]
+        with (Path(folder) / "log").open("w") as output:  # under the guard: it ends with whoever started it
+            process = children.start(server, cwd=Path(folder), env=os.environ, output=output)
         try:
-            call("createdb", "-h", loopback.HOST, "-p", str(port), "-U", "destseg", "prefect")
+            end = time.monotonic() + 60
+            while subprocess.run([str(bin / "pg_isready"), "-q", *client]).returncode:
+                assert time.monotonic() < end, (Path(folder) / "log").read_text()
+                time.sleep(0.1)
+            call("createdb", *client, "-U", "destseg", "prefect")
             yield Postgres(f"postgresql+asyncpg://destseg@{loopback.HOST}:{port}/prefect", data)
         finally:
-            call("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+            children.end_group(process)
