@@ -12,7 +12,12 @@ VERBS = (
     "demo up ingest validate student segmentation evaluate package import-checkpoint register promote rollback history "
     "health trace predict"
 )
-GROUPS = {"dataset": "demo add check list", "teacher": "fetch pretrain", "bench": "train infer metrics"}
+GROUPS = {
+    "dataset": "demo add check list",
+    "teacher": "fetch pretrain",
+    "bench": "train infer metrics",
+    "registry": "init",
+}
 
 
 def destseg(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(teacher.app, name="teacher")
 app.add_typer(bench.app, name="bench")
+app.add_typer(registry.group, name="registry")
 app.add_typer(registry.app)
 
 Deterministic = Annotated[

@@ -1,4 +1,4 @@
-"""The verbs of the registry: register, promote, rollback, history, health, trace."""
+"""The verbs of the registry: register, promote, rollback, history, health, trace; `destseg registry init`."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,12 @@ from destseg import Error
 from destseg.cli.options import AsJson, Category, print_json, show_result
 
 app = typer.Typer()
+group = typer.Typer(help="The registry's models, experiments and grants.", no_args_is_help=True)
 Why = Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)]
+Accounts = list[str] | None
+EXAMPLE = (
+    "destseg registry init washer fabric --trainer trainer --quality ada --quality grace --ingest ingest --line line"
+)
 Who = Annotated[str | None, typer.Option(help="Who decides; the signed-in user unless given.", show_default=False)]
 
 
@@ -106,3 +111,19 @@ def trace(
         print(found.with_images())
     else:
         show_result(found, as_json)
+
+
+@group.command("init", epilog=f"Example: {EXAMPLE}")
+def registry_init(
+    categories: Annotated[list[str], typer.Argument(metavar="CATEGORY...", help="Their names.", show_default=False)],
+    trainer: Annotated[Accounts, typer.Option(help="Account that registers candidates.", show_default=False)] = None,
+    quality: Annotated[Accounts, typer.Option(help="Account that promotes and rolls back.", show_default=False)] = None,
+    ingest: Annotated[Accounts, typer.Option(help="Account that asks what was trained.", show_default=False)] = None,
+    line: Annotated[Accounts, typer.Option(help="Account that loads the champion.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create models and experiments in MLflow and grant them to accounts, each repeatable; for an administrator."""
+    from destseg.registry.init import init
+
+    roles = {"trainer": trainer, "quality": quality, "ingest": ingest, "line": line}
+    show_result(init(categories, {role: users or [] for role, users in roles.items()}), as_json)

@@ -40,6 +40,11 @@ def released(category: str) -> str:
     return f"{PREFIX}{check_category(category)}"
 
 
+def released_experiment(category: str) -> str:
+    """The experiment of the runs behind released versions; the runs of training are in one named as the model."""
+    return f"{released(category)}-released"
+
+
 def account() -> str:
     """The name that this process signs in with, or else this machine's user."""
     try:
@@ -106,17 +111,19 @@ def artifact_location(name: str) -> str | None:
     )
 
 
-def ensure_model(client: "MlflowClient", name: str, category: str) -> None:
-    """The registered model `name`, created where it does not exist yet."""
+def ensure_model(client: "MlflowClient", name: str, category: str) -> bool:
+    """Creates the registered model `name` where it does not exist yet; whether it did."""
     from mlflow.exceptions import MlflowException
 
     if client.search_registered_models(f"name='{name}'"):
-        return
+        return False
     try:
         client.create_registered_model(name, tags={"category": category})
     except MlflowException:
         if not client.search_registered_models(f"name='{name}'"):  # else another process was faster
             raise
+        return False
+    return True
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.registry import gates
 from destseg.registry.addresses import fetch, find
-from destseg.registry.connection import account, candidates, connect, explained, released
+from destseg.registry.connection import account, candidates, connect, explained, released, released_experiment
 from destseg.registry.gates import Gate, PromotionSettings
 from destseg.registry.history import NOTHING, released_versions, succession
 from destseg.registry.register import CHALLENGER
@@ -25,7 +25,7 @@ PREVIOUS = "previous"
 
 def rights(category: str) -> str:
     """What an account needs to change the champion."""
-    return f"EDIT on the registered model {released(category)} and on the experiment {released(category)}-released"
+    return f"EDIT on the registered model {released(category)} and on the experiment {released_experiment(category)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from destseg import Error
 from destseg.registry import evidence, images, integrity, pyfunc
-from destseg.registry.connection import ensure_model, experiment, released
+from destseg.registry.connection import ensure_model, experiment, released, released_experiment
 from destseg.registry.register import description
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def release(
     metrics: dict[str, float] = json.loads(inherited["metrics"])
     requirements = _requirements(candidate)
     ensure_model(client, name, category)
-    place = experiment(client, f"{name}-released")
+    place = experiment(client, released_experiment(category))
     log.info("copying candidate %s of %s and its evidence", candidate.version, category)
     origin = {key: inherited[key] for key in ORIGIN if key in inherited} | {"candidate_run": str(candidate.run_id)}
     with tempfile.TemporaryDirectory() as temporary:

@@ -14,8 +14,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
+from destseg import Error
 from destseg.local.servers import _free_port as free_port
-from destseg.registry.connection import candidates, released
+from destseg.registry.connection import candidates, released, released_experiment
+from destseg.registry.grants import GRANTS, things
+from destseg.registry.init import Initialised, init
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage.process import QUIET
@@ -26,31 +29,9 @@ from .server import running
 INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"
 MODEL, CANDIDATES = released(CATEGORY), candidates(CATEGORY)
-TRAINED, RELEASED = MODEL, f"{MODEL}-released"  # experiments
+TRAINED, RELEASED = MODEL, released_experiment(CATEGORY)
 REFUSED = r"Permission denied|403"
 REFUSALS = (MlflowException, requests.HTTPError)  # the latter of a file
-# As destseg's registry needs them: (kind, name or experiment, permission).
-GRANTS = {
-    "trainer": [
-        ("registered_model", CANDIDATES, "EDIT"),
-        ("experiment", TRAINED, "EDIT"),
-        ("registered_model", MODEL, "READ"),
-        ("experiment", RELEASED, "READ"),
-    ],
-    "quality": [
-        ("registered_model", CANDIDATES, "EDIT"),
-        ("experiment", TRAINED, "READ"),
-        ("registered_model", MODEL, "EDIT"),
-        ("experiment", RELEASED, "EDIT"),
-    ],
-    "ingest": [  # `retrain-all` and `monitor` run where it does
-        ("registered_model", CANDIDATES, "READ"),
-        ("experiment", TRAINED, "READ"),
-        ("registered_model", MODEL, "READ"),
-        ("experiment", RELEASED, "READ"),
-    ],
-    "line": [("registered_model", MODEL, "READ"), ("experiment", RELEASED, "READ")],
-}
 
 
 @dataclass
@@ -58,6 +39,7 @@ class Registry:
     """A server with accounts, on which the quality engineer has released the trainer's first candidate."""
 
     url: str
+    done: Initialised | None = None
     champion: str = ""
 
     @contextmanager
@@ -94,18 +76,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def registry(server: Registry) -> Registry:
-    """Names and grants as an administrator makes them before anyone else is let in."""
-    with server.account("admin") as client:
-        client.create_registered_model(MODEL)
-        client.create_registered_model(CANDIDATES)
-        ids = {name: client.create_experiment(name) for name in (TRAINED, RELEASED)}
-        accounts = AuthServiceClient(server.url)
-        for user, grants in GRANTS.items():
-            accounts.create_user(user, password(user))
-            for kind, name, permission in grants:
-                accounts.grant_user_permission(
-                    user, kind, ids.get(name, name) if kind == "experiment" else name, permission
-                )
+    """Names and grants as an administrator makes them before anyone else is let in, all by `destseg registry init`."""
+    with server.account("admin"):
+        for role in GRANTS:
+            AuthServiceClient(server.url).create_user(role, password(role))
+        server.done = init([CATEGORY], {role: [role] for role in GRANTS})
     return server
 
 
@@ -244,3 +219,58 @@ def test_a_trainer_manages_no_account(registry: Registry) -> None:
         ):
             with pytest.raises(REFUSALS, match=REFUSED):
                 act()
+
+
+def test_init_says_what_it_created_and_granted_and_a_second_one_finds_all_of_it(registry: Registry) -> None:
+    done = registry.done
+    assert done is not None
+    assert done.created == tuple(f"created: {thing}; managed by admin" for thing in things(CATEGORY))
+    assert f"line has READ on the registered model {MODEL} now" in done.granted
+    assert len(done.granted) == 14
+    assert done.present + done.changed == ()
+    with registry.account("admin"):
+        again = init([CATEGORY], {role: [role] for role in GRANTS})
+    assert len(again.present) == 4 + 14
+    assert again.created + again.granted + again.changed == ()
+
+
+def test_init_takes_from_a_trainer_what_came_from_training_before_it(registry: Registry) -> None:
+    with registry.account("trainer") as client:
+        client.create_registered_model(released("early"))
+        client.create_experiment(released("early"))
+    with registry.account("admin"):
+        assert f"there already: registered model {released('early')}; managed by trainer" in init(["early"], {}).present
+        done = init(["early"], {"trainer": ["trainer"]})
+        assert done.changed == (
+            f"trainer has EDIT on the experiment {released('early')} now, MANAGE before",
+            f"trainer has READ on the registered model {released('early')} now, MANAGE before",
+        )
+        assert f"there already: registered model {released('early')}; managed by the administrators" in done.present
+        less = init(["early"], {"line": ["trainer"]})
+        assert f"trainer has no grant on the experiment {released('early')} now, EDIT before" in less.changed
+    with registry.account("trainer") as client, pytest.raises(REFUSALS, match=REFUSED):
+        client.get_experiment_by_name(released("early"))
+    with registry.account("trainer") as client, pytest.raises(REFUSALS, match=REFUSED):
+        client.set_registered_model_tag(released("early"), "mine", "1")
+
+
+@pytest.mark.parametrize(
+    ("account", "roles", "said"),
+    [
+        ("trainer", {"quality": ["trainer"]}, "trainer is no administrator of the registry"),
+        (
+            "admin",
+            {"trainer": ["bob"], "line": ["eve", "line"]},
+            r"has no account bob or eve; .*creates.* at .*/signup",
+        ),
+        ("admin", {"quality": ["admin"]}, "admin may do everything as an administrator"),
+    ],
+)
+def test_init_creates_nothing_where_it_cannot_grant(
+    registry: Registry, account: str, roles: dict[str, list[str]], said: str
+) -> None:
+    with registry.account(account), pytest.raises(Error, match=said):
+        init(["bolt"], roles)
+    with registry.account("admin") as client:
+        assert client.search_registered_models(f"name='{released('bolt')}'") == []
+        assert client.get_experiment_by_name(released("bolt")) is None
