@@ -33,6 +33,8 @@ class Thing:
 
 def things(category: str) -> tuple[Thing, ...]:
     """What a category has in MLflow: candidates and the runs behind them, the released model and its runs."""
+    if category.endswith(("-candidates", "-released")):  # its trainers would get what is another category's
+        raise Error(f"category {category!r}: names of that end are MLflow's names of another category; choose another")
     return (
         Thing("registered_model", candidates(category)),
         Thing("experiment", released(category)),
@@ -130,7 +132,8 @@ def _get(route: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         from mlflow.server.auth import routes
     endpoint: str = getattr(routes, route)
-    answer = http_request(get_default_host_creds(tracking_uri()), endpoint, "GET")
+    login = get_default_host_creds(tracking_uri())  # type: ignore[no-untyped-call]  # MLflow has no types here
+    answer = http_request(login, endpoint, "GET")  # type: ignore[no-untyped-call]  # the same
     if missing is not None and answer.status_code == 404:
         return missing
     content: dict[str, Any] = verify_rest_response(answer, endpoint).json()

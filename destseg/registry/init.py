@@ -34,8 +34,8 @@ def init(categories: Sequence[str], roles: Mapping[str, Sequence[str]]) -> Initi
     named accounts are there, where the registry has accounts.
     """
     named = [user for users in roles.values() for user in users]
-    wishes = {category: wanted(category, roles) for category in categories}  # a wrong name ends here
-    with explained(f"preparing {', '.join(wishes)}"):
+    parts = {category: things(category) for category in categories}  # a wrong name ends here
+    with explained(f"preparing {', '.join(parts)}"):
         client = connect()
         server = accounts()
         if server is not None:
@@ -46,9 +46,11 @@ def init(categories: Sequence[str], roles: Mapping[str, Sequence[str]]) -> Initi
                 "them out, or start the server with accounts as docs/deploy.md says"
             )
         made: dict[Thing, tuple[str, bool]] = {}
-        for category in wishes:
-            made |= {thing: _ensure(client, thing, category) for thing in things(category)}
-        return _result(server, made, {key: wish for one in wishes.values() for key, wish in one.items()})
+        wishes: dict[tuple[str, Thing], str | None] = {}
+        for category, needed in parts.items():
+            made |= {thing: _ensure(client, thing, category) for thing in needed}
+            wishes |= wanted(category, roles)
+        return _result(server, made, wishes)
 
 
 def _ensure(client: "MlflowClient", thing: Thing, category: str) -> tuple[str, bool]:
@@ -62,9 +64,10 @@ def _ensure(client: "MlflowClient", thing: Thing, category: str) -> tuple[str, b
 def _result(
     server: Accounts | None, made: Mapping[Thing, tuple[str, bool]], wishes: Mapping[tuple[str, Thing], str | None]
 ) -> Initialised:
-    kept, granted, changed = [], [], []
+    kept: list[str] = []
+    granted: list[str] = []
+    changed: list[str] = []
     if server is not None:
-        server.read()  # whoever created something before manages it
         for (user, thing), wish in wishes.items():
             identity, _ = made[thing]
             before = server.granted(user, thing, identity)
@@ -77,7 +80,8 @@ def _result(
             else:
                 changed.append(f"{user} has {wish or 'no grant'} on the {thing} now, {before} before")
         server.read()
-    created, present = [], []
+    created: list[str] = []
+    present: list[str] = []
     for thing, (identity, new) in made.items():
         owner = "" if server is None else f"; managed by {_managers(server, thing, identity)}"
         (created if new else present).append(f"{'created' if new else 'there already'}: {thing}{owner}")
