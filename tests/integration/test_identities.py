@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
 from destseg import Error
-from destseg.local.servers import _free_port as free_port
+from destseg.local import loopback
 from destseg.registry.connection import candidates, released, released_experiment
 from destseg.registry.grants import GRANTS, things
 from destseg.registry.init import Initialised, init
@@ -58,9 +58,11 @@ def password(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port(0)
+    folder = tmp_path_factory.mktemp("mlflow")
+    url = loopback.address(folder, "mlflow")
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--host", loopback.HOST, "--port", url.rpartition(":")[2]]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     env |= QUIET | {
@@ -69,7 +71,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         "MLFLOW_AUTH_ADMIN_PASSWORD": password("admin"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long secret of the server",
     }
-    url = f"http://127.0.0.1:{port}"
     with running(command, folder, env, f"{url}/health"):
         yield Registry(url)
 

@@ -16,7 +16,7 @@ import pytest
 import websockets
 from moto.server import ThreadedMotoServer
 
-from destseg.local.servers import _free_port as free_port
+from destseg.local import loopback
 from destseg.storage.process import QUIET
 
 from .server import running, until
@@ -47,8 +47,8 @@ class Server:
     """A Prefect server behind its auth string."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, port = folder, free_port(0)
-        self.url = f"http://127.0.0.1:{port}/api"
+        self.folder, address = folder, loopback.address(folder, "prefect")
+        self.url = f"{address}/api"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         self.anonymous = kept | QUIET | {"PREFECT_API_URL": self.url, "PREFECT_HOME": str(folder / "client")}
         self.client = self.anonymous | {"PREFECT_API_AUTH_STRING": AUTH}
@@ -56,7 +56,7 @@ class Server:
             "PREFECT_HOME": str(folder / "server"),
             "PREFECT_SERVER_API_AUTH_STRING": AUTH,
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
-            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_SERVER_API_PORT": address.rpartition(":")[2],
         }
 
     def cli(self, *arguments: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
