@@ -34,7 +34,7 @@ class Thing:
 def things(category: str) -> tuple[Thing, ...]:
     """What a category has in MLflow: candidates and the runs behind them, the released model and its runs."""
     if category.endswith(("-candidates", "-released")):  # its trainers would get what is another category's
-        raise Error(f"category {category!r}: names of that end are MLflow's names of another category; choose another")
+        raise Error(f"category {category!r}: its models would be named as another category's; choose another end")
     return (
         Thing("registered_model", candidates(category)),
         Thing("experiment", released(category)),
@@ -79,7 +79,7 @@ class Accounts:
             )
 
     def managers(self, thing: Thing, identity: str) -> list[str]:
-        """Who may delete the thing and grant it to others, besides the administrators who did not create it."""
+        """Accounts that were granted to delete the thing and to grant it on; every administrator may do so as well."""
         return [
             name
             for name, user in self._users.items()
