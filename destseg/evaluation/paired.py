@@ -30,7 +30,7 @@ class Difference:
     champion: float
     challenger: float
     low: float
-    """Percentiles of the difference over the resamples: with CONFIDENCE it lies between them."""
+    """CONFIDENCE of the resamples have a difference between `low` and `high`; as many lie below as above."""
     high: float
 
     @property

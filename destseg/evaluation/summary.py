@@ -26,7 +26,8 @@ class Summary:
 
     The bins are the model's own, for raw scores of two models have no common scale. Each begins at the value of a
     defective pixel. With up to BINS distinct values of defective pixels, pixel AP from the bins is exact; with more the
-    pixels of a bin count as tied, which moves it by at most 0.02, as measured by less than 0.0005 (docs/metrics.md).
+    pixels of a bin count as tied, which moves it by less than 0.0005 as measured, and by at most 0.02 with up to 600
+    million pixels (docs/metrics.md).
     """
 
     names: NDArray[np.str_]

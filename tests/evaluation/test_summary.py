@@ -49,6 +49,19 @@ def test_in_any_order_of_bursts_pixel_ap_from_the_bins_keeps_its_bound(bursts, h
     assert error <= math.expm1(math.log(truth.size) / half) + 1e-12
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 600)), min_size=1, max_size=12), st.integers(2, 40))
+def test_the_pixels_at_or_above_grow_by_no_more_than_a_step_within_a_bin(bursts, half):
+    truth = np.concatenate([[True], *(np.repeat([True, False], pair) for pair in bursts)])
+    above = 1 + np.flatnonzero(truth)  # each value once, falling
+    ranked = rank(-above.astype(float), -1.0 - np.flatnonzero(~truth))
+    edges = -lower_edges(ranked, 2 * half)
+    bins = np.searchsorted(edges, above, side="left")
+    for number in np.unique(bins):
+        inside = above[bins == number]
+        assert inside[-1] <= inside[0] * (above[-1] / above[0]) ** (1 / half) + 1e-9
+
+
 def bursts(hits, normals, hits_first):
     pair = np.repeat([True, False] if hits_first else [False, True], [hits, normals] if hits_first else [normals, hits])
     return np.tile(pair, 20_000 // hits)
