@@ -149,7 +149,8 @@ def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(fold
         ]  # not the demo's
         known = {found["name"]: found["state_type"] for found in runs if found["start_time"]}
         states.update({re.sub("-[0-9a-f]{8}$", "", name): state for name, state in known.items()})
-        assert not {"FAILED", "CRASHED"} & set(states.values()), states
+        ours = {states.get(name) for name in ("ingest-washer", "retrain-washer")}  # a poll may meet no server
+        assert not {"FAILED", "CRASHED"} & ours, states
         if states.get("retrain-washer") == "RUNNING" and not killed:
             prefect = servers.running["prefect"]
             assert prefect.pid is not None

@@ -10,8 +10,10 @@ import pytest
 from destseg.local import children
 
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the tests themselves may run under nohup
+    signal.signal(number, signal.SIG_DFL)
 from destseg.local.interrupt import interruptible
 from destseg.local.servers import Servers
 with interruptible(), Servers(Path(sys.argv[1])) as servers:
