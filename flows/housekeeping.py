@@ -38,7 +38,9 @@ def housekeeping(collect_objects: bool = False, days: Annotated[float, Field(ge=
 
 
 def _described(collected: Collected) -> str:
-    if collected.dry and not collected.in_use:
+    if collected.in_use:
+        return "The DVC cache is in use and was not looked at."
+    if collected.dry:
         return "A dry run for the DVC cache: start it with collect_objects to remove what it lists."
     return "Removed from this worker's disk; the remote keeps everything."
 

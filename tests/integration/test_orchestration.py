@@ -19,7 +19,7 @@ from destseg.local.servers import Servers
 from destseg.storage import versions
 from destseg.storage.process import ProcessError, run
 
-from .factory import Factory
+from .factory import FINAL, Factory
 from .postgres import postgres, programs
 
 CATEGORIES: dict[str, dict[str, Any]] = {
@@ -195,6 +195,19 @@ def test_a_full_disk_is_one_clear_error_and_the_next_run_completes(factory: Fact
         run(["umount", str(disk)], cwd=tmp_path, timeout=20)
     assert '"trained": false' in run(command, cwd=tmp_path, env=factory.servers.env, timeout=240)
     assert factory.challengers("washer") == [factory.version("washer")]
+
+
+def test_housekeeping_lists_what_no_commit_names_and_removes_it_when_asked_to(factory: Factory) -> None:
+    def at_work() -> list[dict[str, Any]]:
+        return [one for name in ("ingest", "retrain") for one in factory.runs(name) if one["state_type"] not in FINAL]
+
+    factory.wait(lambda: not at_work())  # a run that uses the cache would be in the way
+    for wanted in (False, True):
+        found = factory.ended(factory.start("housekeeping", collect_objects=wanted))
+        assert found["state_type"] == "COMPLETED", factory.story()
+        shown = {one["key"]: one for one in factory.artifacts(found["id"])}
+        (cache,) = [row["result"] for row in json.loads(shown["housekeeping"]["data"]) if row["what"] == "DVC cache"]
+        assert ("would be removed" in cache) is not wanted
 
 
 def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
