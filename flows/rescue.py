@@ -31,12 +31,11 @@ OURS = "destseg"
 """Tag of all deployments."""
 SILENT = timedelta(minutes=15)
 """Without a sign of life or a change of state for so long, a run is looked after whatever its triggers have seen."""
-WATCHED = "watched"
-"""Tag of the deployments whose silent runs are found."""
 AGAIN = "run-again"
 """Tag of the deployments whose crashed runs are done again."""
 ATTEMPTS = 3
 """A run that has died this often is left to a person."""
+_AT_WORK = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 
 
 @flow(flow_run_name="rescue-{flow_run_id}")
@@ -70,9 +69,6 @@ def rescue_silent() -> None:
             client.create_flow_run_from_deployment(
                 deployment(client, "rescue"), parameters=parameters, idempotency_key=key
             )
-
-
-_AT_WORK = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 
 
 def _bury(client: SyncPrefectClient, run: FlowRun, wait_seconds: float) -> str:

@@ -59,10 +59,10 @@ def test_only_training_waits_for_a_gpu() -> None:
 @pytest.mark.parametrize(
     ("trigger", "tag", "deployments"),
     [
-        ("rescue-silent-run", rescue.WATCHED, {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"}),
+        ("rescue-silent-run", "watched", {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"}),
         (
             "rescue-run-that-never-began",
-            rescue.WATCHED,
+            "watched",
             {"ingest", "retrain", "retrain-all", "monitor", "housekeeping"},
         ),
         ("rescue-crashed-run", rescue.AGAIN, {"ingest", "retrain"}),
@@ -71,6 +71,10 @@ def test_only_training_waits_for_a_gpu() -> None:
 def test_what_is_rescued_is_found_by_its_tag(trigger: str, tag: str, deployments: set[str]) -> None:
     assert {name for name, found in DEPLOYMENTS.items() if tag in found.get("tags", [])} == deployments
     assert triggers("rescue")[trigger]["match_related"]["prefect.resource.id"] == f"prefect.tag.{tag}"
+
+
+def test_every_deployment_has_the_tag_that_silent_runs_are_sought_by() -> None:
+    assert [name for name, found in DEPLOYMENTS.items() if rescue.OURS not in found["tags"]] == []
 
 
 def test_a_run_is_silent_after_three_heartbeats_and_is_given_two_more() -> None:
