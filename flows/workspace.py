@@ -1,6 +1,5 @@
 """A clone of the repository for one flow run, on the shared DVC cache, gone when the run ends."""
 
-import fcntl
 import logging
 import re
 import shutil
@@ -11,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from destseg.files import remove
 from destseg.settings import read_environment
 from destseg.storage import versions
+from destseg.storage.locks import taken
 from destseg.storage.memo import CACHE
 from destseg.storage.process import ProcessError
 from destseg.storage.sharing import using_cache
@@ -69,7 +68,7 @@ def sweep(workspaces: Path) -> None:
         except FileNotFoundError:  # its run has ended since, or another sweep was here
             continue
         with file:
-            if _taken(file):
+            if taken(file):
                 log.info("removing %s, which a dead run left", lock.with_suffix(""))
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)  # another sweep may be at it
                 lock.unlink(missing_ok=True)
@@ -85,21 +84,13 @@ def _held(folder: Path) -> Iterator[None]:
     while True:
         with path.open("w") as file:
             # A sweep that came between the two calls has removed the file that is now locked.
-            if not _taken(file) or not path.exists():
+            if not taken(file) or not path.exists():
                 continue
             try:
                 yield
             finally:
                 path.unlink(missing_ok=True)
             return
-
-
-def _taken(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _clone(settings: WorkspaceSettings, folder: Path) -> None:

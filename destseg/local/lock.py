@@ -1,6 +1,5 @@
 """One owner of a local folder at a time; the lock ends with its process, however that ends."""
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from destseg import Error
+from destseg.storage.locks import taken
 
 _PATIENCE_SECONDS = 0.5  # longer than `held` holds it
 
@@ -18,7 +18,7 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="utf-8") as file:
         end = time.monotonic() + _PATIENCE_SECONDS
-        while not _taken(file.fileno(), fcntl.LOCK_EX):
+        while not taken(file):
             if time.monotonic() > end:
                 raise Error(f"another `destseg demo` or `destseg up` works in {folder}: wait for it, or end it")
             time.sleep(0.05)
@@ -34,12 +34,4 @@ def held(folder: Path) -> str | None:
     if not path.exists():
         return None
     with path.open(encoding="utf-8") as file:
-        return None if _taken(file.fileno(), fcntl.LOCK_SH) else file.read().strip() or "(unknown)"
-
-
-def _taken(file: int, how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return None if taken(file, shared=True) else file.read().strip() or "(unknown)"

@@ -1,11 +1,12 @@
 """What outlives a workspace and may be deleted at any time without changing a result: $DESTSEG_CACHE (DESIGN, 7)."""
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from destseg.storage import locks
 
 CACHE = Path.home() / ".cache" / "destseg"
 log = logging.getLogger(__name__)
@@ -23,11 +24,9 @@ def held(path: Path) -> Iterator[bool]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.with_name(f"{path.name}.lock").open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = True
-        except BlockingIOError:
-            log.warning("another process works with %s", path)
-            mine = False
+            mine = locks.taken(file)
+            if not mine:
+                log.warning("another process works with %s", path)
         except OSError as error:
             log.warning("%s cannot be written: %s", path.parent, error.strerror)
             mine = False

@@ -1,6 +1,5 @@
 """Who works with the DVC cache below $DESTSEG_CACHE: many runs at once, or one collection of what is unused."""
 
-import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from destseg import Error
+from destseg.storage import locks
 
 log = logging.getLogger(__name__)
 LOCK = "dvc.lock"  # beside the cache's folder `dvc`; never removed, so that all lock the same file
@@ -17,11 +17,9 @@ LOCK = "dvc.lock"  # beside the cache's folder `dvc`; never removed, so that all
 def using_cache(cache: Path) -> Iterator[None]:
     """Nothing is collected from `cache` while the context lives; waits for a collection that is at it."""
     with _opened(cache) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.taken(file, shared=True):
             log.info("waiting for a collection of unused objects in %s", cache)
-            fcntl.flock(file, fcntl.LOCK_SH)
+            locks.wait_shared(file)
         yield
 
 
@@ -29,12 +27,7 @@ def using_cache(cache: Path) -> Iterator[None]:
 def collecting(cache: Path) -> Iterator[bool]:
     """Whether nobody uses `cache`, nor will while the context lives."""
     with _opened(cache) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield locks.taken(file)
 
 
 @contextmanager
@@ -42,15 +35,12 @@ def alone(cache: Path, name: str) -> Iterator[bool]:
     """Whether nobody else on this cache is in such a context of `name`; an Error where that cannot be known."""
     with _opened(cache / "alone", f"{name}.lock") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
+            mine = locks.taken(file)
         except OSError as error:
             raise Error(
                 f"{file.name} cannot be locked ({error.strerror}); set DESTSEG_CACHE to a folder that can"
             ) from None
-        else:
-            yield True
+        yield mine
 
 
 @contextmanager
@@ -62,5 +52,5 @@ def _opened(folder: Path, name: str = LOCK) -> Iterator[IO[str]]:
         raise Error(
             f"{folder / name} cannot be written ({error.strerror}); set DESTSEG_CACHE to a folder that can"
         ) from None
-    with file:  # closing it ends the lock, and so does the death of the process
+    with file:
         yield file

@@ -276,3 +276,9 @@ class Worker:
         for process in processes:
             process.kill()
         self.process.wait()
+
+    def kill_alone(self) -> None:
+        """SIGKILL for the worker only: the flow runs that it started are processes of their own."""
+        (worker,) = psutil.Process(self.process.pid).children()
+        worker.kill()
+        self.process.wait()

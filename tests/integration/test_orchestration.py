@@ -28,6 +28,7 @@ CATEGORIES: dict[str, dict[str, Any]] = {
     "nut": {"standin": {"seconds": 20}},
     "pin": {"standin": {"seconds": 10}},
     "slow": {"standin": {"seconds": 15}},
+    "clip": {"standin": {"seconds": 10}},
     "broken": {"standin": {"fails": True}},
     "fabric": {},
 }
@@ -111,6 +112,7 @@ def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(facto
 def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_model(
     factory: Factory, tmp_path: Path
 ) -> None:
+    factory.prefect("work-pool", "set-concurrency-limit", "gpu", "1")  # the rerun needs the slot of the dead run
     run_id = factory.start("retrain", category="bolt")
     factory.wait(lambda: list((factory.folder / "cache/checkpoints").glob("*.pt")))
     factory.workers.pop().kill()  # of the pool gpu
@@ -119,6 +121,7 @@ def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_m
     factory.worker("gpu", limit=6)
     factory.wait(lambda: factory.runs("retrain", "bolt")[0]["run_count"] == 2)
     assert factory.ended(run_id)["state_type"] == "COMPLETED", factory.story()
+    factory.prefect("work-pool", "clear-concurrency-limit", "gpu")
     factory.said(run_id, "student: going on after step")
     assert factory.challengers("bolt") == [factory.version("bolt")]
 
@@ -128,6 +131,16 @@ def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_m
         run(command, cwd=tmp_path / "clone", env=undisturbed, timeout=240)
     weights = sha256(tmp_path / "clone/build/bolt/student.safetensors")
     assert json.loads(factory.candidates("bolt")[-1]["files"])["model.safetensors"] == weights
+
+
+def test_a_run_ends_by_itself_when_only_its_worker_is_killed(factory: Factory) -> None:
+    run_id = factory.start("retrain", category="clip")
+    factory.said(run_id, "clip: training")
+    factory.workers.pop().kill_alone()  # of the pool gpu
+    factory.worker("gpu", limit=6)
+    found = factory.ended(run_id)
+    assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
+    assert factory.challengers("clip") == [factory.version("clip")]
 
 
 def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> None:
