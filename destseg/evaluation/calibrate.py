@@ -1,5 +1,6 @@
 """The threshold and the heatmaps' colour range from held-out normal images alone, never from the test set."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,30 @@ def calibrate(
     )
 
 
+def moved(calibration: Calibration, rate: float) -> Calibration:
+    """The same calibration with the lowest threshold that at most the share `rate` of its images exceeds.
+
+    The colour range begins where it did, and has the new threshold at two thirds.
+    """
+    if not calibration.scores:
+        raise Error("the calibration has no scores, as those of former releases; train the model again")
+    if not 0 <= rate < 1:
+        raise Error(f"the false-reject rate is {rate}, expected 0 up to 1: a share of the calibration images")
+    ranks = _spread(calibration.images) + 1
+    place = int(np.argmax(1 - ranks / calibration.images <= rate + 1e-9))  # the last one has none above it
+    threshold, kept = calibration.scores[place], int(ranks[place])
+    provable = provable_rate(calibration.images, kept, calibration.confidence)
+    low, high = _range(min(calibration.heat_low, threshold), threshold)
+    return dataclasses.replace(
+        calibration,
+        threshold=threshold,
+        target_rate=rate or provable,
+        provable_rate=provable,
+        heat_low=low,
+        heat_high=high,
+    )
+
+
 def kept_images(images: int, settings: CalibrationSettings) -> int:
     """Rank of the score that becomes the threshold: the smallest that keeps the target, else the highest.
 
@@ -88,7 +113,10 @@ def heat_range(maps: NDArray[np.floating[Any]], threshold: float) -> tuple[float
 
     Good parts so show next to no colour, and a region that is enough to reject an image reaches the strong colours.
     """
-    calm = float(np.quantile(maps, CALM_SHARE, method="inverted_cdf"))
+    return _range(float(np.quantile(maps, CALM_SHARE, method="inverted_cdf")), threshold)
+
+
+def _range(calm: float, threshold: float) -> tuple[float, float]:
     width = max(threshold - calm, abs(threshold) * 1e-3, 1e-6)  # more than 0 even for maps that are constant
     return threshold - width, threshold + width / 2
 

@@ -1,6 +1,8 @@
 """The stage `package`: one folder with all that scores this model elsewhere, each file checked against the network."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from destseg.dataset.images import ImageSettings, load_all
 from destseg.dataset.layout import build_dir
 from destseg.inference.assemble import assemble
 from destseg.inference.export import export_onnx
-from destseg.inference.onnx_scorer import OnnxScorer
+from destseg.inference.onnx_scorer import CARD_KEY, OnnxScorer
 from destseg.inference.predictor import Predictor
 from destseg.inference.scorer import TorchScorer
 from destseg.model.calibration import Calibration
@@ -81,6 +83,23 @@ def write_model(folder: Path, network: DeSTSeg, card: ModelCard, golden: Tensor)
     if worst := [name for name, value in parity.items() if not value <= TOLERANCE]:
         raise Error(f"{worst[0]} differs from the network by {parity[worst[0]]:.2g}, expected at most {TOLERANCE}")
     files.write_text(folder / "parity.json", json.dumps(report, indent=2) + "\n")
+
+
+def with_calibration(package: Path, calibration: Calibration, into: Path) -> None:
+    """The same model under another calibration, in the new folder `into`: weights, graph and scores do not change."""
+    import onnx  # only who writes exported files needs it
+
+    shutil.copytree(package, into)
+    model = onnx.load(into / ONNX)
+    inside = {prop.key: prop.value for prop in model.metadata_props}
+    card = ModelCard.from_json(inside[CARD_KEY], str(package / ONNX))
+    onnx.helper.set_model_props(
+        model, {**inside, CARD_KEY: dataclasses.replace(card, calibration=calibration).to_json()}
+    )
+    onnx.save(model, into / ONNX)
+    card = ModelCard.from_json((package / CARD).read_text(encoding="utf-8"), str(package / CARD))
+    hashes = {**card.files, ONNX: files.sha256(into / ONNX)}
+    files.write_text(into / CARD, dataclasses.replace(card, calibration=calibration, files=hashes).to_json())
 
 
 def _golden(category: str, image: ImageSettings) -> Tensor:

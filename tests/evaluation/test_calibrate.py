@@ -18,6 +18,7 @@ from destseg.evaluation.calibrate import (
     heat_range,
     images_needed,
     kept_images,
+    moved,
     provable_rate,
 )
 
@@ -141,3 +142,33 @@ def test_impossible_settings_are_refused(settings):
 
 def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("images", [1, 20, 1024, 3000])
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.05, 0.25])
+def test_a_moved_threshold_is_exceeded_by_no_more_than_the_share_asked_for(images, rate):
+    scores = np.random.default_rng(images).normal(size=images)
+    before = calibrate(scores, maps_of(images), SETTINGS)
+    after = moved(before, rate)
+    above = (scores > after.threshold).mean()
+    assert above <= rate
+    lower = [score for score in before.scores if score < after.threshold]
+    assert not lower or (scores > lower[-1]).mean() > rate  # the lowest of the scores that were kept
+    assert after.scores == before.scores
+    assert after.provable_rate == pytest.approx(provable_rate(images, images - round(above * images), 0.95))
+    assert after.heat_high - after.threshold == pytest.approx((after.threshold - after.heat_low) / 2)
+    assert after.heat_low <= before.heat_low
+
+
+def test_a_threshold_moved_to_where_it_was_is_the_same():
+    before = calibrate(np.arange(473.0), maps_of(473), SETTINGS)
+    assert moved(before, 1 / 473).threshold == before.threshold
+
+
+def test_a_threshold_without_scores_and_a_rate_that_is_none_are_refused():
+    before = calibrate(np.arange(9.0), maps_of(9), SETTINGS)
+    with pytest.raises(Error, match="train the model again"):
+        moved(type(before)(**{**vars(before), "scores": ()}), 0.1)
+    for rate in (-0.1, 1.0, float("nan")):
+        with pytest.raises(Error, match="expected 0 up to 1"):
+            moved(before, rate)

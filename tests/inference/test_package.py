@@ -1,5 +1,6 @@
 """Every way of scoring gives the score of training: folder, ONNX file, bytes, paths."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from destseg import Error, files
 from destseg.dataset.images import ImageError
-from destseg.inference.package import TOLERANCE, write_model
+from destseg.inference.package import TOLERANCE, with_calibration, write_model
 from destseg.inference.predictor import Predictor
 from destseg.inference.scorer import TorchScorer
 from destseg.model.calibration import Calibration
@@ -104,6 +105,22 @@ def test_card_names_the_hash_of_each_file_and_parity_is_recorded(package: Path) 
     assert len(json.loads((package / "golden/expected.json").read_text())) == len(
         list((package / "golden").glob("*.png"))
     )
+
+
+def test_another_calibration_changes_the_verdict_and_no_score(
+    package: Path, images: torch.Tensor, tmp_path: Path
+) -> None:
+    former = Predictor.load(package).card
+    assert former.calibration is not None
+    calibration = dataclasses.replace(former.calibration, threshold=-1.0)
+    with_calibration(package, calibration, tmp_path / "new")
+    for path in (Path(), Path("model.onnx")):
+        before, after = Predictor.load(package / path), Predictor.load(tmp_path / "new" / path)
+        assert after.card.calibration == calibration
+        assert np.array_equal(before.scorer.score(images)[0], after.scorer.score(images)[0])
+    card = Predictor.load(tmp_path / "new").card
+    assert card == dataclasses.replace(former, calibration=calibration, files=card.files)
+    assert card.files == {name: files.sha256(tmp_path / "new" / name) for name in ("model.safetensors", "model.onnx")}
 
 
 def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
