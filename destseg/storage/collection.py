@@ -12,20 +12,7 @@ from destseg.storage.memo import cache
 from destseg.storage.process import ProcessError, run
 from destseg.storage.sharing import collecting
 
-# `dvc gc --force` would also pass over a folder whose list of files is nowhere to be found, and drop what is in it;
-# without --force the command asks a person. Called so, DVC drops nothing and fails.
-_GC = """
-import logging, os, sys
-from dvc.repo import Repo
-logging.basicConfig(format="%(message)s", stream=sys.stdout)
-logging.getLogger("dvc").setLevel(logging.INFO)
-logging.getLogger("dvc_data").setLevel(logging.INFO)
-try:
-    Repo(".").gc(workspace=True, all_commits=True, repos=sys.argv[2:], dry=sys.argv[1] == "dry")
-except Exception as error:  # all that DVC raises; at its end dulwich would say more than the error's tail holds
-    print(" ".join(str(error).split()), flush=True)
-    os._exit(1)
-"""
+_GC = str(Path(__file__).with_name("gc.py"))
 _UNUSED = re.compile(r"^Removing (.+)$", re.MULTILINE)
 _SECONDS = 4 * 3600.0
 
@@ -62,7 +49,7 @@ def collect(root: Path, *, projects: Sequence[Path] = (), dry: bool = True) -> C
         before = _objects()
         names = [str(project.resolve()) for project in projects]
         try:
-            output = run([sys.executable, "-c", _GC, "dry" if dry else "now", *names], cwd=root, timeout=_SECONDS)
+            output = run([sys.executable, "-I", _GC, "dry" if dry else "now", *names], cwd=root, timeout=_SECONDS)
         except ProcessError as error:
             raise Error(
                 f"nothing was collected from {cache() / 'dvc'}: DVC could not say what is in use "

@@ -48,12 +48,14 @@ class Plant:
         (seed / "dvc.yaml").write_text(STAGES)
         versions.use_cache(seed, self.cache / "dvc")
         for names in (("a", "b"), ("b", "c")):
-            self._add(seed, names)
+            self.add(seed, names)
+            versions.commit(seed, [Path()], f"Version {names}")
         versions.git(seed, "push", "--quiet", str(folder / "origin.git"), "HEAD:main")
         shutil.rmtree(seed)
         return self
 
-    def _add(self, seed: Path, names: tuple[str, ...]) -> None:
+    def add(self, seed: Path, names: tuple[str, ...]) -> None:
+        """Another version, still to be committed."""
         data = seed / "data/mvtec/washer"
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(parents=True)
@@ -61,7 +63,6 @@ class Plant:
             (data / f"{name}.png").write_text(f"photograph {name}\n" * 100)
         versions.dvc(seed, "add", "data/mvtec/washer")
         versions.dvc(seed, "push", "-q")
-        versions.commit(seed, [Path()], f"Version {names}")
 
     def clone(self, name: str) -> Path:
         versions.git(self.folder, "clone", "--quiet", "origin.git", name)
@@ -140,6 +141,40 @@ def test_nothing_is_collected_when_the_list_of_a_version_is_nowhere(plant: Plant
             path.unlink()
     before = plant.objects()
     with pytest.raises(Error, match=r"nothing was collected from .* DVC could not say what is in use"):
+        collect(plant.clone("root"), dry=False)
+    assert plant.objects() == before
+
+
+def spoil(plant: Plant, *, names: tuple[str, ...] = ()) -> None:
+    """Two more commits: one with a dvc.yaml that DVC refuses, and perhaps a version of its own; one that mends both."""
+    seed = plant.clone("seed")
+    good = {name: (seed / name).read_text() for name in ("dvc.yaml", "data/mvtec/washer.dvc")}
+    if names:
+        plant.add(seed, names)
+    (seed / "dvc.yaml").write_text("stages: [no, mapping]\n")
+    versions.commit(seed, [Path()], "A dvc.yaml that is none")
+    for name, text in good.items():
+        (seed / name).write_text(text)
+    versions.commit(seed, [Path()], "As before")
+    versions.git(seed, "push", "--quiet", "origin", "HEAD:main")
+    shutil.rmtree(seed)
+
+
+def test_a_commit_that_dvc_cannot_read_is_left_out_if_others_name_all_that_it_does(plant: Plant) -> None:
+    versions.dvc(plant.clone("run"), "repro", "--pull")
+    spoil(plant)
+    data = plant.objects()
+    assert collect(plant.clone("dry")).objects == 1
+    assert plant.objects() == data
+    assert collect(plant.clone("root"), dry=False).objects == 1
+    assert len(plant.objects()) == 5  # a, b, c and two lists
+
+
+def test_nothing_is_collected_where_only_a_commit_that_dvc_cannot_read_names_a_version(plant: Plant) -> None:
+    versions.dvc(plant.clone("run"), "repro", "--pull")
+    spoil(plant, names=("x", "y"))
+    before = plant.objects()
+    with pytest.raises(Error, match=r"they name 1 objects that no other commit does"):
         collect(plant.clone("root"), dry=False)
     assert plant.objects() == before
 
