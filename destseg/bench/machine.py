@@ -1,7 +1,6 @@
 """The machine that a figure was measured on, how fast it multiplies matrices, and the memory that a process took."""
 
 import os
-import platform
 import resource
 import sys
 import time
@@ -13,6 +12,7 @@ import torch
 
 from destseg import __version__
 from destseg.model.device import has_bfloat16
+from destseg.model.machine import name, processor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Machine:
     """Stands beside every figure."""
 
     device: str
-    processor: str = field(default_factory=lambda: _processor())
+    processor: str = field(default_factory=processor)
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     torch: str = torch.__version__
     destseg: str = __version__
@@ -32,7 +32,7 @@ class Machine:
 
 def describe(device: torch.device) -> Machine:
     """The machine, with the GPU's name where that is what runs."""
-    return Machine(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu")
+    return Machine(device=name(device))
 
 
 def load() -> float:
@@ -69,11 +69,3 @@ def peak_memory_mb(device: torch.device | None = None) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, Linux kibibytes
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # platform.processor() is empty on Linux
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -46,15 +46,19 @@ def overlay(
 def triptych(
     image: Pixels, truth: NDArray[np.bool_], map_: NDArray[np.floating[Any]], calibration: Calibration | None
 ) -> Image.Image:
-    """Photograph | truth | heatmap, side by side; the truth of a normal image is the plain grey photograph."""
-    tint = truth[..., None] * _TINT
-    marked = _outlined(_grey(image) * (1 - tint) + np.array(_OUTLINE) * tint, truth)
-    panels = [Image.fromarray(image), marked, overlay(image, map_, calibration)]
+    """Photograph | truth | heatmap, side by side."""
+    panels = [Image.fromarray(image), marked(image, truth), overlay(image, map_, calibration)]
     height, width = truth.shape
     sheet = Image.new("RGB", (3 * width + 2 * _GAP, height), "white")
     for index, panel in enumerate(panels):
         sheet.paste(panel, (index * (width + _GAP), 0))
     return sheet
+
+
+def marked(image: Pixels, truth: NDArray[np.bool_]) -> Image.Image:
+    """The photograph in grey with the truth's area tinted; of a normal image the plain grey photograph."""
+    tint = truth[..., None] * _TINT
+    return _outlined(_grey(image) * (1 - tint) + np.array(_OUTLINE) * tint, truth)
 
 
 def colour_bar() -> str:

@@ -1,0 +1,155 @@
+"""One packaged model, evaluated anew on an acceptance set: its part of comparison.json, its summary, its overlays."""
+
+import io
+import logging
+import statistics
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from destseg import Error
+from destseg.dataset.images import load, load_mask
+from destseg.dataset.layout import GOOD, Sample
+from destseg.evaluation import figures
+from destseg.evaluation.operating import OperatingPoints, operating_points
+from destseg.evaluation.paired import place
+from destseg.evaluation.rates import Rates, rates
+from destseg.evaluation.scored import Scored
+from destseg.evaluation.summary import Summary, summarise
+from destseg.inference.predictor import Predictor
+from destseg.model.calibration import Calibration
+from destseg.model.device import device
+
+TIMED = 15  # images scored one at a time for the latency
+WARM_UP = 3  # of these, not counted: the first find cold caches
+QUALITY = 82  # of the gallery's pictures
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """What remains of an evaluation once its maps are gone."""
+
+    summary: Summary
+    metrics: dict[str, float | None]
+    rates: Rates
+    points: OperatingPoints
+    teacher: dict[str, str]
+    latency_ms: float
+
+    @property
+    def rejected(self) -> list[bool | None]:
+        """The verdict on each image, None without a threshold."""
+        calibration = self.summary.calibration
+        scores: list[float] = self.summary.scores.tolist()
+        return [None if calibration is None else calibration.is_anomalous(score) for score in scores]
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """score, rejected and place of each image, in the summary's order."""
+        calibration, scores = self.summary.calibration, self.summary.scores
+        places = [None] * len(scores) if calibration is None else place(scores, calibration).tolist()
+        rows = zip(scores.tolist(), self.rejected, places, strict=True)
+        return [dict(zip(("score", "rejected", "place"), row, strict=True)) for row in rows]
+
+    def kinds(self) -> dict[str, dict[str, int | None]]:
+        """Of each defect type, how many images there are and how many are caught; None without a threshold."""
+        found: dict[str, dict[str, int | None]] = {}
+        for kind, escapes in self.rates.by_type.items():
+            images = int((self.summary.kinds == kind).sum())
+            found[kind] = {"images": images, "caught": None if escapes is None else images - escapes.count}
+        return found
+
+    def wrong(self, golden: Sequence[str]) -> list[str]:
+        """Those of the golden images whose verdict is not right, or that are not in the acceptance set."""
+        kinds = dict(zip(self.summary.names.tolist(), self.summary.kinds.tolist(), strict=True))
+        verdict = dict(zip(self.summary.names.tolist(), self.rejected, strict=True))
+        return [name for name in golden if name not in kinds or verdict[name] is not (kinds[name] != GOOD)]
+
+    def to_dict(self, golden: Sequence[str]) -> dict[str, Any]:
+        """Its part of comparison.json, but for what the registry knows."""
+        alarms, calibration = self.rates.false_rejects, self.summary.calibration
+        known = None if calibration is None else calibration.to_dict()
+        return {
+            "teacher": self.teacher,
+            "metrics": self.metrics,
+            "kinds": self.kinds(),
+            "false_rejects": None if alarms is None else {**vars(alarms), "rate": alarms.share},
+            "calibration": None if known is None else {k: v for k, v in known.items() if k != "scores"},
+            "latency_ms": self.latency_ms,
+            "golden_wrong": self.wrong(golden),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The pictures of a comparison in one archive, not compressed: WebP is."""
+
+    archive: zipfile.ZipFile
+    photographs: set[int] = field(default_factory=set)
+
+    def add(self, index: int, name: str, picture: Image.Image) -> None:
+        """<index>/<name>.webp."""
+        content = io.BytesIO()
+        picture.save(content, "WEBP", quality=QUALITY)
+        # A fixed time: the same pictures give the same archive.
+        self.archive.writestr(zipfile.ZipInfo(f"{index}/{name}.webp"), content.getvalue())
+
+
+def measure(model: Path, role: str, samples: Sequence[Sample], gallery: Gallery) -> Measured:
+    """Scores the samples, which are sorted by name, and adds the overlays of `role` (challenger, champion)."""
+    predictor = Predictor.load(model, device())
+    scored = _score(predictor, role, samples)
+    calibration = predictor.card.calibration
+    _draw(gallery, role, scored, predictor, calibration)
+    return Measured(
+        summary=summarise(scored, calibration),
+        metrics=scored.metrics().to_dict(),
+        rates=rates(scored, calibration),
+        points=operating_points(scored, calibration),
+        teacher=predictor.card.teacher,
+        latency_ms=latency_ms(predictor, samples),
+    )
+
+
+def latency_ms(predictor: Predictor, samples: Sequence[Sample]) -> float:
+    """Median time from a photograph's file to its verdict, one image at a time."""
+    times = []
+    for number in range(TIMED):
+        begun = time.perf_counter()
+        list(predictor.predict([samples[number % len(samples)].path]))
+        times.append(time.perf_counter() - begun)
+    return round(1000 * statistics.median(times[WARM_UP:]), 2)
+
+
+def _score(predictor: Predictor, role: str, samples: Sequence[Sample]) -> Scored:
+    size, count = predictor.card.size, len(samples)
+    scores, maps = np.empty(count), np.empty((count, size, size), dtype=np.float32)
+    masks = np.zeros((count, size, size), dtype=np.bool_)
+    for index, sample in enumerate(samples):  # before the scoring, so that a missing mask is said at once
+        if sample.mask is not None:
+            masks[index] = load_mask(sample.mask, size)
+    said = time.monotonic()
+    for index, found in enumerate(predictor.predict([sample.path for sample in samples])):
+        scores[index], maps[index] = found.score, found.map
+        if time.monotonic() - said >= 5:
+            said = time.monotonic()
+            log.info("%s: scored %d of %d images", role, index + 1, count)
+    if not np.isfinite(scores).all() or not np.isfinite(maps).all():
+        raise Error(f"the {role} gives scores that are not finite; train it again")
+    return Scored(samples=list(samples), scores=scores, maps=maps, masks=masks)
+
+
+def _draw(gallery: Gallery, role: str, scored: Scored, predictor: Predictor, calibration: Calibration | None) -> None:
+    for index, sample in enumerate(scored.samples):
+        pixels = load(sample.path, predictor.image)
+        if index not in gallery.photographs:
+            gallery.photographs.add(index)
+            gallery.add(index, "photo", Image.fromarray(pixels))
+            gallery.add(index, "truth", figures.marked(pixels, scored.masks[index]))
+        gallery.add(index, role, figures.overlay(pixels, scored.maps[index], calibration))
