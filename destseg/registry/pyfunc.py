@@ -1,11 +1,12 @@
 """Logs a package as an MLflow model: models-from-code, with the source files that scoring needs beside the weights."""
 
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from destseg.registry import imports
+from destseg.registry import addresses, imports
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -22,17 +23,22 @@ def scoring_requirements() -> list[str]:
 
 
 def log(package: Path, requirements: list[str], metadata: dict[str, str]) -> "ModelInfo":
-    """Logs `package` into the active run; the code is this installation's, never one that came with the package."""
+    """Logs the folder `package` into the active run, whatever its name, as artifacts/package (addresses.PACKAGE).
+
+    The code is this installation's, never one that came with the package.
+    """
     import mlflow
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         # An input example would have MLflow run the model to look at its output; the signature says it all.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         imports.copy(imports.closure(SCORING).files, Path(temporary))
+        # MLflow names what it logs as the folder is named, and a promoted package comes from a cache.
+        named = shutil.copytree(package, Path(temporary) / addresses.PACKAGE)
         info: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(CODE),
-            artifacts={"package": str(package)},
+            artifacts={"package": str(named)},
             code_paths=[str(Path(temporary) / imports.PACKAGE)],
             pip_requirements=requirements,
             signature=_signature(),
