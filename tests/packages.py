@@ -17,13 +17,15 @@ from destseg.model.weights import MODEL, save_weights
 SIZE = 64
 
 
-def write_package(folder: Path, held_out: Sequence[Path], *, seed: int = 0, size: int = SIZE) -> Path:
+def write_package(
+    folder: Path, held_out: Sequence[Path], *, seed: int = 0, size: int = SIZE, category: str = "plate"
+) -> Path:
     """A package whose weights are random; its threshold comes from the images `held_out`, None without any."""
     torch.manual_seed(seed)
     folder.mkdir(parents=True)
     save_weights(folder / MODEL, DeSTSeg(8, encoder_decoder=False))
     card = ModelCard(
-        category="plate",
+        category=category,
         size=size,
         bit_depth=8,
         segmentation_width=8,

@@ -1,4 +1,4 @@
-"""The verbs of the registry: register, promote, rollback, history, health, trace; `destseg registry init`."""
+"""The verbs of the registry: register, compare, promote, rollback, history, health, trace; `destseg registry init`."""
 
 import dataclasses
 import datetime
@@ -29,6 +29,23 @@ def register(
     from destseg.registry.register import look_up, register
 
     show_result(look_up(category) if check else register(category), as_json)
+
+
+@app.command()
+def compare(
+    category: Category,
+    version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also where it was compared before.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it has to be compared.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a candidate and the champion anew on the dataset version that is checked out; the gates read it."""
+    from destseg.registry.compare import compare, due
+
+    if check:
+        show_result(due(category, version=version), as_json)
+    else:
+        show_result(compare(category, version=version, again=again), as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The operating points of a model: the thresholds that its calibration images allow, and what each does to a test set."""
+"""The operating points of a model: every threshold that its calibration images allow, and the verdicts it gives."""
 
 from dataclasses import dataclass
 from typing import Any

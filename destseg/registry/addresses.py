@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,34 +74,41 @@ def fetch(version: "ModelVersion") -> Path:
     name = f"models:/{version.name}/{version.version}"
     if "files" not in version.tags:
         raise Error(f"{name} has no tag `files`; expected a version that `destseg register` or `destseg promote` made")
-    expected: dict[str, str] = json.loads(version.tags["files"])
-    folder = cache() / integrity.digest(expected)[:32]
+
+    def download(into: Path) -> Path:
+        import mlflow
+
+        log.info("downloading %s", name)
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/{PACKAGE}", dst_path=str(into)))
+
+    return kept(cache(), json.loads(version.tags["files"]), name, download)
+
+
+def kept(place: Path, expected: Mapping[str, str], of: str, download: Callable[[Path], Path]) -> Path:
+    """The folder of files with these SHA-256s below `place`, downloaded once, and checked whenever it is asked for.
+
+    `download` puts it somewhere into the folder that it is given; `of` names what the files belong to.
+    """
+    folder = place / integrity.digest(expected)[:32]
     if folder.is_dir():
         try:
-            integrity.check(folder, expected, of=name)
+            integrity.check(folder, expected, of=of)
         except Error:
             shutil.rmtree(folder, ignore_errors=True)  # spoiled in the cache: the registry has the truth
         else:
             return folder
-    return _download(name, folder, expected)
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as temporary:
+        got = download(Path(temporary))
+        integrity.check(got, expected, of=of)
+        try:
+            got.rename(folder)
+        except OSError:  # another process has put the same, checked files there meanwhile
+            integrity.check(folder, expected, of=of)
+    return folder
 
 
 def cache() -> Path:
     """$DESTSEG_CACHE/models, by default ~/.cache/destseg/models; deleting it only costs new downloads."""
     root = os.environ.get("DESTSEG_CACHE")
     return (Path(root) if root else Path.home() / ".cache" / "destseg") / "models"
-
-
-def _download(name: str, folder: Path, expected: dict[str, str]) -> Path:
-    import mlflow
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log.info("downloading %s", name)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as temporary:
-        got = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/{PACKAGE}", dst_path=temporary))
-        integrity.check(got, expected, of=name)
-        try:
-            got.rename(folder)
-        except OSError:  # another process has put the same, checked files there meanwhile
-            integrity.check(folder, expected, of=name)
-    return folder

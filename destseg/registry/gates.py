@@ -3,21 +3,26 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-CARD = "model.json"
+from destseg.dataset.layout import GOOD
+
 LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher", "image_list")
+CARD = "model.json"
+NOTHING = "nothing"  # what was measured where nothing could be
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionSettings:
-    """Who promotes, and what a candidate must reach; a minimum that is not set is not asked for."""
+    """Who promotes, and what a candidate must reach; what is null is not asked for.
+
+    All is measured on the acceptance set, by `destseg compare`; losses are against the champion, where there is one.
+    """
 
     policy: Literal["review", "auto"] = "review"
     """review: a person promotes; auto: after a retraining the challenger becomes champion if it passes every gate."""
     min_image_auroc: float | None = None
-    """Least image AUROC on the acceptance set."""
+    """Least image AUROC."""
     min_pixel_auroc: float | None = None
     """Least pixel AUROC."""
     min_pixel_ap: float | None = None
@@ -28,6 +33,26 @@ class PromotionSettings:
     """Least precision at 90 % instance recall."""
     min_pro: float | None = None
     """Least per-region overlap."""
+    max_image_auroc_loss: float | None = 0.02
+    """Most image AUROC that may be lost: with 95 % confidence the challenger is no further below the champion."""
+    max_pixel_ap_loss: float | None = 0.05
+    """Most pixel average precision that may be lost, likewise."""
+    max_recall_loss: float | None = 0.05
+    """Most share of the images of any one defect type that the champion catches and the challenger may miss."""
+    max_false_reject_rate: float | None = None
+    """Largest share of the good images that may be falsely rejected."""
+    golden: tuple[str, ...] = ()
+    """Images of the acceptance set whose verdict must be right, such as test/scratch/007.png."""
+    max_latency_ms: float | None = None
+    """Most milliseconds from a photograph's file to its verdict, on the machine that compares."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_image_auroc_loss", "max_pixel_ap_loss", "max_recall_loss", "max_false_reject_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}, expected null or 0 to 1")
+        if self.max_latency_ms is not None and self.max_latency_ms <= 0:
+            raise ValueError(f"max_latency_ms is {self.max_latency_ms}, expected null or more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,57 +66,199 @@ class Gate:
     why: str
 
 
-def run(
-    settings: PromotionSettings, metrics: Mapping[str, float], tags: Mapping[str, str], package: Path
-) -> list[Gate]:
-    """Every gate for one candidate: its metrics, its version's tags and its package."""
-    return [*_minima(settings, metrics), _parity(package), _lineage(tags)]
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the gates read of a candidate: no code of it runs, and no file but JSON is opened."""
+
+    tags: Mapping[str, str]
+    """Of its version."""
+    parity: str
+    """Text of the package's parity.json, empty where it has none."""
+    comparison: Mapping[str, Any] | None
+    """Content of comparison.json, if the comparison is with the present champion and as it was made."""
+    missing: str = ""
+    """Why there is no such comparison, and what to do."""
 
 
-def _minima(settings: PromotionSettings, metrics: Mapping[str, float]) -> list[Gate]:
-    found = []
+def run(settings: PromotionSettings, facts: Facts) -> list[Gate]:
+    """Every gate for one candidate."""
+    found, content = [_compared(facts)], facts.comparison
+    if content is not None:
+        found += _minima(settings, content)
+        if content["champion"] is not None:
+            found += [*_losses(settings, content), *_recall(settings, content)]
+        found += [*_false_rejects(settings, content), *_golden(settings, content)]
+    found.append(_parity(facts))
+    if content is not None:
+        found += _latency(settings, content)
+    return [*found, _lineage(facts)]
+
+
+def _gate(name: str, measured: str, limit: str, passed: bool, why: str) -> Gate:
+    return Gate(name=name, measured=measured, limit=limit, passed=passed, why=why)
+
+
+def _compared(facts: Facts) -> Gate:
+    content, limit = facts.comparison, "with the present champion"
+    if content is None:
+        return _gate("compared", NOTHING, limit, False, facts.missing)
+    champion = "no champion" if content["champion"] is None else f"champion {content['champion']['version']}"
+    measured = f"{champion}, dataset version {content['dataset_version'][:8]}"
+    images, defects = sum(content["kinds"].values()), "synthetic defects" if content["synthetic"] else "defects"
+    good = content["kinds"].get(GOOD, 0)
+    there = "there is no champion yet" if content["champion"] is None else f"{champion} is the present one"
+    why = f"evaluated anew on {good} good images and {images - good} {defects}; {there}"
+    return _gate("compared", measured, limit, True, why)
+
+
+def _made(content: Mapping[str, Any]) -> str:
+    """Stands behind every number that comes from made defects."""
+    return " (synthetic defects)" if content["synthetic"] else ""
+
+
+def _minima(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    found, made = [], _made(content)
     minima = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name.startswith("min_")}
     for setting, limit in minima.items():
         name = setting.removeprefix("min_")
         if limit is None:
             continue
-        value = metrics.get(name)
+        value = content["challenger"]["metrics"].get(name)
         if value is None:
-            passed, measured, why = False, "nothing", f"metrics.json of the candidate has no {name}"
+            passed, measured, why = False, NOTHING, f"{name} is not defined on the images of this dataset version"
         else:
-            passed, measured = value >= limit, f"{value:.4f}"
-            why = f"{name} is {value:.4f}, {'at least' if passed else 'below'} {limit:g} of params.yaml"
-        found.append(Gate(name=name, measured=measured, limit=f">= {limit:g}", passed=passed, why=why))
+            passed, measured = value >= limit, f"{value:.4f}{made}"
+            why = f"{name} is {value:.4f}, {'at least' if passed else 'below'} {limit:g} of params.yaml{made}"
+        found.append(_gate(name, measured, f">= {limit:g}", passed, why))
     return found
 
 
-def _parity(package: Path) -> Gate:
+def _losses(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    """No metric is lost beyond its margin: the lower end of the 95 % interval of the difference says so."""
+    found, made = [], _made(content)
+    margins = {"image_auroc": settings.max_image_auroc_loss, "pixel_ap": settings.max_pixel_ap_loss}
+    for name, margin in margins.items():
+        if margin is None:
+            continue
+        difference, limit = content["differences"].get(name), f">= -{margin:g} with 95 % confidence"
+        if difference is None:
+            why = f"{name} is not defined on the images of this dataset version, so the models cannot be compared by it"
+            found.append(_gate(f"{name}_loss", NOTHING, limit, False, why))
+            continue
+        gain, low, high = (
+            difference["challenger"] - difference["champion"],
+            difference["low"],
+            difference["high"],
+        )
+        passed = low >= -margin
+        measured = f"{gain:+.4f} ({low:+.4f} to {high:+.4f}){made}"
+        said = f"{name} is {difference['challenger']:.4f}, the champion's {difference['champion']:.4f}{made}"
+        verdict = f"may be {-low:.4f} worse" if low < 0 else "is no worse"
+        allowed = "which is allowed" if passed else "which is more than allowed"
+        why = f"{said}; the challenger {verdict} (95 % interval {low:+.4f} to {high:+.4f}), "
+        why += f"{allowed} ({margin:g})" if low < 0 else f"{margin:g} would be allowed"
+        found.append(_gate(f"{name}_loss", measured, limit, passed, why))
+    return found
+
+
+def _recall(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    """No defect type of which the challenger catches less than the champion, beyond the margin."""
+    margin = settings.max_recall_loss
+    if margin is None:
+        return []
+    before, after = content["champion"]["kinds"], content["challenger"]["kinds"]
+    limit = f">= -{margin:g} of every defect type"
+    if any(one["caught"] is None for one in (*before.values(), *after.values())):
+        why = (
+            "a model has no threshold, so nobody can say what it catches; train it with split.calibration_share above 0"
+        )
+        return [_gate("recall", NOTHING, limit, False, why)]
+    gains = {kind: (one["caught"] - before[kind]["caught"]) / one["images"] for kind, one in after.items()}
+    lost = [kind for kind, gain in gains.items() if gain < -margin - 1e-12]  # 1e-12: 0.95 - 1 is not quite -0.05
+    worst = min(gains, key=lambda kind: gains[kind])
+    told = [
+        f"{kind}: {after[kind]['caught']} of {after[kind]['images']} caught, the champion {before[kind]['caught']}"
+        for kind in lost or [worst]
+    ]
+    why = f"{'; '.join(told)}{_made(content)}"
+    if not lost:
+        why = f"no defect type is caught less often beyond {margin:g} (at worst {why})"
+    return [_gate("recall", f"{gains[worst]:+.4f} ({worst}){_made(content)}", limit, not lost, why)]
+
+
+def _false_rejects(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    limit, found = settings.max_false_reject_rate, content["challenger"]["false_rejects"]
+    if limit is None:
+        return []
+    if found is None:
+        why = "the acceptance set has no good image, or the model no threshold"
+        return [_gate("false_rejects", NOTHING, f"<= {limit:g}", False, why)]
+    passed = found["rate"] <= limit
+    interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f} % among all such parts"
+    verb = "at most" if passed else "more than"
+    why = f"{found['count']} of {found['images']} good images are falsely rejected ({interval}), {verb} {limit:.1%}"
+    if all(row["name"].startswith("train/") for row in content["images"] if row["kind"] == GOOD):
+        why += "; the threshold was taken from these images, for test/good is empty"
+    return [_gate("false_rejects", f"{found['rate']:.4f}", f"<= {limit:g}", passed, why)]
+
+
+def _golden(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    """The verdict on each golden image, by what params.yaml names now."""
+    if not settings.golden:
+        return []
+    rows = {row["name"]: row for row in content["images"]}
+    absent = [name for name in settings.golden if name not in rows]
+    wrong = [
+        name
+        for name in settings.golden
+        if name in rows and rows[name]["challenger"]["rejected"] is not (rows[name]["kind"] != GOOD)
+    ]
+    right, count = len(settings.golden) - len(absent) - len(wrong), len(settings.golden)
+    said = [f"{name} is judged wrongly" for name in wrong]
+    said += [f"{name} is not in the acceptance set: correct promotion.golden" for name in absent]
+    why = "; ".join(said) or "every golden image is judged rightly"
+    return [_gate("golden", f"{right} of {count}", "all", right == count, why)]
+
+
+def _parity(facts: Facts) -> Gate:
     """Every model file of the package scores the golden images as the network did when it was packaged."""
     try:
-        report = json.loads((package / "parity.json").read_text(encoding="utf-8"))
+        report = json.loads(facts.parity)
         worst, limit = max(report["largest_difference"].values()), float(report["tolerance"])
-        untested = {path.name for path in package.glob("model.*")} - {CARD, *report["largest_difference"]}
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        why = "parity.json is not in the package or cannot be read"
-        return Gate(name="parity", measured="nothing", limit="stated", passed=False, why=why)
+        names = json.loads(facts.tags.get("files", "{}"))
+        untested = {name for name in names if name.startswith("model.")} - {CARD, *report["largest_difference"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _gate("parity", NOTHING, "stated", False, "parity.json is not in the package or cannot be read")
     passed = worst <= limit and not untested
     if untested:
         why = f"parity.json says nothing of {', '.join(sorted(untested))}"
     else:
         verb = "differ by at most" if passed else "differ by up to"
         why = f"scores of the exported files {verb} {worst:.2g} from the network's on the golden images"
-    return Gate(name="parity", measured=f"{worst:.2g}", limit=f"<= {limit:g}", passed=passed, why=why)
+    return _gate("parity", f"{worst:.2g}", f"<= {limit:g}", passed, why)
 
 
-def _lineage(tags: Mapping[str, str]) -> Gate:
-    missing = [name for name in LINEAGE if not tags.get(name)]
-    clean = tags.get("git_clean") == "true"
+def _latency(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gate]:
+    limit, found = settings.max_latency_ms, content["challenger"]["latency_ms"]
+    if limit is None:
+        return []
+    why = f"one photograph takes {found:g} ms from file to verdict on {content['machine']}, {limit:g} ms are allowed"
+    return [_gate("latency", f"{found:g} ms", f"<= {limit:g} ms", found <= limit, why)]
+
+
+def _lineage(facts: Facts) -> Gate:
+    missing = [name for name in LINEAGE if not facts.tags.get(name)]
+    passed = False
     if missing:
         why = f"the version has no {', '.join(missing)}"
-    elif not clean:
+    elif facts.tags.get("git_clean") != "true":
         why = "the git tree had changes that were not committed when it was trained"
+    elif facts.comparison is None:
+        why = "whether the dataset version is in the DVC remote is not known before a comparison"
+    elif not facts.comparison["pushed"]:
+        version = facts.comparison["dataset_version"]
+        why = f"dataset version {version} is not in the DVC remote; `dvc push` it, then `destseg compare --again`"
     else:
-        why = "data, images, params, code and teacher are named, and the git tree was as committed"
-    passed = clean and not missing
-    measured = "complete" if passed else "incomplete"
-    return Gate(name="lineage", measured=measured, limit="complete", passed=passed, why=why)
+        why = "data, images, params, code and teacher are named, the git tree was as committed, the data are pushed"
+        passed = True
+    return _gate("lineage", "complete" if passed else "incomplete", "complete", passed, why)

@@ -7,7 +7,7 @@ from typing import Literal
 from destseg.registry.addresses import find
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.gates import Gate, PromotionSettings
-from destseg.registry.history import released_versions
+from destseg.registry.history import released_versions, succession
 from destseg.registry.promotion import judge, promote
 from destseg.registry.register import CHALLENGER
 from destseg.settings import PARAMS, read_section
@@ -40,12 +40,10 @@ def promote_by_policy(category: str, root: Path = Path()) -> PolicyResult:
         client = connect()
         challenger = find(client, candidates(category), alias=CHALLENGER)
         number = int(challenger.version)
-        before = [
-            version
-            for version in released_versions(client, category)
-            if version.tags.get("candidate_version") == str(number)
-        ]
-        verdict = () if before else judge(challenger, settings).gates
+        known = released_versions(client, category)
+        before = [version for version in known if version.tags.get("candidate_version") == str(number)]
+        line = succession(known)
+        verdict = () if before else judge(challenger, line[-1] if line else None, settings).gates
     failed = [gate.name for gate in verdict if not gate.passed]
     address, reason, promoted = f"models:/{challenger.name}/{number}", WHY, False
     if before:  # it is the champion, or a person has put another in its place: that is not for a policy to undo

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destseg import Error
-from destseg.registry import gates
+from destseg.registry import comparison, gates
 from destseg.registry.addresses import fetch, find
 from destseg.registry.connection import account, candidates, connect, explained, released, released_experiment
-from destseg.registry.gates import Gate, PromotionSettings
+from destseg.registry.gates import Facts, Gate, PromotionSettings
 from destseg.registry.history import NOTHING, released_versions, succession
 from destseg.registry.register import CHALLENGER
 from destseg.registry.released import release
@@ -34,6 +34,8 @@ class Judged:
 
     candidate: "ModelVersion"
     package: Path
+    comparison: Path | None
+    """The checked files of its comparison with the present champion, None where there is none."""
     gates: tuple[Gate, ...]
 
     @property
@@ -42,11 +44,22 @@ class Judged:
         return [gate for gate in self.gates if not gate.passed]
 
 
-def judge(candidate: "ModelVersion", settings: PromotionSettings) -> Judged:
-    """Downloads the candidate's package and runs every gate."""
-    package = fetch(candidate)
-    verdict = gates.run(settings, json.loads(candidate.tags.get("metrics", "{}")), candidate.tags, package)
-    return Judged(candidate=candidate, package=package, gates=tuple(verdict))
+def judge(candidate: "ModelVersion", champion: "ModelVersion | None", settings: PromotionSettings) -> Judged:
+    """Downloads the candidate's package and its comparison with the present champion, and runs every gate."""
+    package, missing, compared = fetch(candidate), "", None
+    try:
+        compared = comparison.present(candidate, champion)
+    except Error as error:
+        missing = str(error)
+    parity = package / "parity.json"
+    facts = Facts(
+        tags=candidate.tags,
+        parity=parity.read_text(encoding="utf-8") if parity.is_file() else "",
+        comparison=None if compared is None else comparison.read(compared),
+        missing=missing,
+    )
+    verdict = gates.run(settings, facts)
+    return Judged(candidate=candidate, package=package, comparison=compared, gates=tuple(verdict))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +101,7 @@ def promote(
         line = settle(client, category)
         if line and line[-1].tags["candidate_version"] == str(candidate.version):
             return _promotion(line[-1], created=False)
-        judged = judge(candidate, settings)
+        judged = judge(candidate, line[-1] if line else None, settings)
         if judged.failed and not override:
             said = "; ".join(f"{gate.name}: {gate.why}" for gate in judged.failed)
             failed = f"{len(judged.failed)} of {len(judged.gates)} gates"

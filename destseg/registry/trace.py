@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from destseg import Error
 from destseg.dataset import provenance
 from destseg.dataset.layout import BUILD, IMAGE_SUFFIXES
 from destseg.files import sha256
-from destseg.registry import evidence, images, integrity
+from destseg.registry import evidence, images, integrity, recorded
 from destseg.registry.addresses import is_address, registered
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.evidence import Lineage
@@ -129,7 +128,7 @@ def trace(what: str, *, root: Path = Path()) -> Trace | ImageTrace:
 def _of_version(version: "ModelVersion", root: Path) -> Trace:
     with explained(f"tracing models:/{version.name}/{version.version}"):
         item = listed(connect().get_registered_model(version.name), version)
-        lineage = _lineage(item)
+        lineage = recorded.lineage(version)
         number = int(version.tags.get("candidate_version", version.version))
         found = Trace(
             model=item.uri,
@@ -146,36 +145,6 @@ def _of_version(version: "ModelVersion", root: Path) -> Trace:
         except Error as error:
             return replace(found, no_images=str(error))
     return _with_images(found, seen, item.category, root)
-
-
-def _lineage(item: Listed) -> Lineage:
-    """What was written down at registration, as far as the version's tags vouch for it."""
-    import mlflow
-
-    tags = item.version.tags
-    with tempfile.TemporaryDirectory() as folder:
-        got = mlflow.artifacts.download_artifacts(
-            run_id=item.version.run_id, artifact_path=evidence.LINEAGE, dst_path=folder
-        )
-        digest = sha256(Path(got))
-        try:
-            found = Lineage(**json.loads(Path(got).read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise Error(f"{item.uri}: {evidence.LINEAGE} of its run cannot be read ({error})") from None
-    vouched = {
-        "dataset_version": found.dataset_version,
-        "commit": found.commit,
-        "training_key": found.training_key,
-        "params_hash": evidence.params_hash(found.params),
-        evidence.LINEAGE_TAG: digest,
-    }
-    for name, value in vouched.items():
-        if tags.get(name) != value:
-            raise Error(
-                f"{item.uri}: {evidence.LINEAGE} of its run says {name} {value}, the version's tag {tags.get(name)}; "
-                f"one of them was changed after it was registered"
-            )
-    return found
 
 
 def _of_files(path: Path, root: Path) -> Trace:

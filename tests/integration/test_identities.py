@@ -23,7 +23,7 @@ from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage.process import QUIET
 
-from ..registry.conftest import lineage, results  # noqa: F401  # fixtures
+from ..registry.conftest import compared, lineage, results  # noqa: F401  # fixtures
 from .server import running
 
 INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
@@ -92,6 +92,7 @@ def released_model(registry: Registry, request: pytest.FixtureRequest) -> Regist
         root = request.getfixturevalue("results")(CATEGORY)
         with registry.account("trainer"):
             assert submit(CATEGORY, request.getfixturevalue("lineage")(root, "key"), root=root).version == 1
+            request.getfixturevalue("compared")(CATEGORY)
         with registry.account("quality") as client:
             promote(CATEGORY, why="the first one", root=root)
             registry.champion = str(client.get_registered_model(MODEL).aliases["champion"])

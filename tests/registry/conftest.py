@@ -2,15 +2,23 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from destseg import __version__
 from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.files import sha256
+from destseg.registry import comparison
+from destseg.registry.addresses import find
+from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage, resolved_params
+from destseg.registry.history import released_versions, succession
+
+from ..comparisons import content
 
 CATEGORY = "washer"
 PARAMS = """
@@ -110,6 +118,28 @@ def lineage() -> Callable[..., Lineage]:
             params=resolved_params(category, root),
             teacher={"source": "formula", "sha256": "5" * 64},
         )
+
+    return make
+
+
+@pytest.fixture
+def compared() -> Callable[..., dict[str, Any]]:
+    """A function that logs a comparison of the category's challenger with the present champion, made by hand.
+
+    `changes` replace parts of its content, which it returns.
+    """
+
+    def make(category: str = CATEGORY, **changes: Any) -> dict[str, Any]:
+        client = connect()
+        challenger = find(client, candidates(category), alias="challenger")
+        line = succession(released_versions(client, category))
+        number = int(line[-1].version) if line else None
+        found = content(champion=number, metrics=json.loads(challenger.tags["metrics"])) | changes
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / comparison.CONTENT).write_text(json.dumps(found))
+            (Path(folder) / "gallery.zip").write_bytes(b"pictures")
+            comparison.log(client, category, challenger, comparison.number(line[-1] if line else None), Path(folder))
+        return found
 
     return make
 

@@ -34,12 +34,15 @@ SOUND: dict[str, Any] = {
 
 
 @pytest.fixture
-def train(results: Callable[..., Path], lineage: Callable[..., Lineage], category: str) -> Callable[..., Path]:
-    """A function that registers a training, and returns the repository's root."""
+def train(
+    results: Callable[..., Path], lineage: Callable[..., Lineage], compared: Callable[..., Any], category: str
+) -> Callable[..., Path]:
+    """A function that registers and compares a training, and returns the repository's root."""
 
     def run(key: str, **calibration: float) -> Path:
         root = results(category, weights=key.encode(), calibration=SOUND | calibration)
         submit(category, lineage(root, key, category=category), root=root)
+        compared(category)
         return root
 
     return run

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,13 +43,14 @@ def test_models_and_experiments_are_created_once(category: str) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_what_a_training_made_before_is_completed(
-    category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]
+    category: str, results: Callable[..., Path], lineage: Callable[..., Lineage], compared: Callable[..., Any]
 ) -> None:
     root = results(category)
     assert submit(category, lineage(root, "a", category=category), root=root).version == 1
     done = init([category], {})
     assert done.present == tuple(f"there already: {name}" for name in names(category)[:2])
     assert done.created == tuple(f"created: {name}" for name in names(category)[2:])
+    compared(category)
     assert promote(category, why="first", root=root).version == 1
     runs = connect().search_runs([connect().get_experiment_by_name(released_experiment(category)).experiment_id])
     assert len(runs) == 1

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,15 @@ pytestmark = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
-def train(results: Callable[..., Path], lineage: Callable[..., Lineage], category: str) -> Train:
-    """A function that registers a training, sets the category's policy, and returns the repository's root."""
+def train(
+    results: Callable[..., Path], lineage: Callable[..., Lineage], compared: Callable[..., Any], category: str
+) -> Train:
+    """A function that registers and compares a training, sets the category's policy, and returns its repository."""
 
     def run(key: str, policy: str = "auto", *, image_auroc: float = 0.97) -> Path:
         root = results(category, weights=key.encode(), image_auroc=image_auroc)
         submit(category, lineage(root, key, category=category), root=root)
+        compared(category)
         params = root / "params.yaml"
         own = f"{category}: {{promotion: {{policy: {policy}}}, "
         params.write_text(params.read_text().replace(f"{category}: {{", own))
@@ -38,7 +42,7 @@ def test_under_review_nothing_is_promoted(train: Train, category: str) -> None:
     found = promote_by_policy(category, train("a", "review"))
     assert (found.policy, found.promoted) == ("review", False)
     assert found.model_uri == f"models:/destseg-{category}-candidates/1"
-    assert [gate.name for gate in found.gates if gate.passed] == ["image_auroc", "parity", "lineage"]
+    assert [gate.name for gate in found.gates if gate.passed] == ["compared", "image_auroc", "parity", "lineage"]
     assert "promotion.policy is review, so a person decides" in str(found)
     assert history(category) == []
 
@@ -57,8 +61,13 @@ def test_auto_leaves_what_fails_a_gate_to_a_person(train: Train, category: str) 
     root = train("a", image_auroc=0.7)
     found = promote_by_policy(category, root)
     assert not found.promoted
-    assert {gate.name: gate.passed for gate in found.gates} == {"image_auroc": False, "parity": True, "lineage": True}
-    assert "1 of 3 gates failed (image_auroc); a person decides" in str(found)
+    assert [(gate.name, gate.passed) for gate in found.gates] == [
+        ("compared", True),
+        ("image_auroc", False),
+        ("parity", True),
+        ("lineage", True),
+    ]
+    assert "1 of 4 gates failed (image_auroc); a person decides" in str(found)
     assert "FAILED  image_auroc: image_auroc is 0.7000, below 0.9 of params.yaml" in str(found)
     assert history(category) == []
 
@@ -86,7 +95,7 @@ def test_the_command_prints_the_result_and_fails_for_no_failed_gate(train: Train
     done = subprocess.run([*command, "--json"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert (answer["policy"], answer["promoted"], answer["gates"][0]["passed"]) == ("auto", False, False)
+    assert (answer["policy"], answer["promoted"], answer["gates"][1]["passed"]) == ("auto", False, False)
     refused = subprocess.run([*command, "--override"], cwd=root, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "--policy decides by params.yaml alone" in refused.stderr

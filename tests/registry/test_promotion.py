@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -24,12 +25,13 @@ def champion(category: str, alias: str = "champion") -> str:
 
 
 @pytest.fixture
-def train(results: Results, lineage: Make, category: str) -> Callable[..., Path]:
-    """A function that registers a training with these weights, and returns the repository's root."""
+def train(results: Results, lineage: Make, compared: Callable[..., Any], category: str) -> Callable[..., Path]:
+    """A function that registers and compares a training with these weights, and returns the repository's root."""
 
     def run(key: str, *, clean: bool = True, image_auroc: float = 0.97) -> Path:
         root = results(category, weights=key.encode(), image_auroc=image_auroc)
         submit(category, lineage(root, key, category=category, clean=clean), root=root)
+        compared(category)
         return root
 
     return run
@@ -39,7 +41,7 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
     root = train("a")
     found = promote(category, why="first model", who="Ada", root=root)
     assert (found.version, found.candidate, found.replaces, found.created) == (1, 1, None, True)
-    assert {gate.name: gate.passed for gate in found.gates} == {"image_auroc": True, "parity": True, "lineage": True}
+    assert [gate.name for gate in found.gates if gate.passed] == ["compared", "image_auroc", "parity", "lineage"]
     assert champion(category) == "1"
 
     client = connect()
@@ -49,7 +51,7 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
     )
     assert version.source != candidate.source
     assert version.tags["files"] == candidate.tags["files"]
-    assert json.loads(version.tags["gates"])[0] == {
+    assert json.loads(version.tags["gates"])[1] == {
         "name": "image_auroc",
         "measured": "0.9700",
         "limit": ">= 0.9",
@@ -61,6 +63,15 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
     report = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="evaluation/report.html")
     assert Path(report).read_text() == "<p>report</p>"
     assert (resolve(f"models:/{released(category)}@champion") / "model.safetensors").read_bytes() == b"a"
+
+
+def test_another_machine_gets_the_champions_files_from_the_released_version(
+    train: Callable[..., Path], category: str, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(category, why="first", root=train("a"))
+    monkeypatch.setenv("DESTSEG_CACHE", str(store / f"{category}-cache"))
+    found = resolve(f"models:/{released(category)}@champion")
+    assert (found / "model.safetensors").read_bytes() == b"a"
 
 
 def test_promoting_the_champion_again_changes_nothing(train: Callable[..., Path], category: str) -> None:
@@ -94,7 +105,7 @@ def test_promotions_and_rollbacks_form_a_history(train: Callable[..., Path], cat
 
 def test_a_failed_gate_stops_promotion_unless_it_is_overridden(train: Callable[..., Path], category: str) -> None:
     root = train("a", clean=False, image_auroc=0.7)
-    with pytest.raises(Error, match=r"fails 2 of 3 gates .*image_auroc is 0\.7000, below 0\.9.*not committed"):
+    with pytest.raises(Error, match=r"fails 2 of 4 gates .*image_auroc is 0\.7000, below 0\.9.*not committed"):
         promote(category, why="looks fine to me", root=root)
     assert history(category) == []
     found = promote(category, why="trial on line 3 only", override=True, root=root)

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,13 +84,18 @@ def _sign_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 
 def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_may_promote(
-    server: str, results: Callable[..., Path], lineage: Callable[..., Lineage], monkeypatch: pytest.MonkeyPatch
+    server: str,
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    compared: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from mlflow.server.auth.client import AuthServiceClient
 
     def train(key: str) -> Path:
         root = results(weights=key.encode())
         submit("washer", lineage(root, key), root=root)
+        compared("washer")
         params = root / "params.yaml"
         params.write_text(params.read_text().replace("min_image_auroc", "policy: auto, min_image_auroc"))
         return root

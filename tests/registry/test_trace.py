@@ -33,9 +33,15 @@ class Factory:
     """A git repository with provenance records, and the models that were trained in it."""
 
     def __init__(
-        self, root: Path, category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]
+        self,
+        root: Path,
+        category: str,
+        results: Callable[..., Path],
+        lineage: Callable[..., Lineage],
+        compared: Callable[..., Any],
     ) -> None:
         self.root, self.category, self.results, self.lineage = root, category, results, lineage
+        self.compared = compared
         self.records: list[dict[str, Any]] = []
         versions.git(root, "init", "--quiet")
         self.commit()
@@ -69,12 +75,20 @@ class Factory:
         root = self.results(self.category, weights=f"{self.category} {key}".encode(), normals=normals)
         found = self.lineage(root, key, category=self.category)
         found = dataclasses.replace(found, commit=commit or versions.head(root))
-        return submit(self.category, found, root=root).model_uri
+        address = submit(self.category, found, root=root).model_uri
+        self.compared(self.category)
+        return address
 
 
 @pytest.fixture
-def factory(tmp_path: Path, category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]) -> Factory:
-    return Factory(tmp_path, category, results, lineage)
+def factory(
+    tmp_path: Path,
+    category: str,
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    compared: Callable[..., Any],
+) -> Factory:
+    return Factory(tmp_path, category, results, lineage, compared)
 
 
 def model(what: object, root: Path) -> Trace:

@@ -1,0 +1,172 @@
+"""`destseg compare`: evaluates a candidate and the champion anew on one dataset version and keeps what came out."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from destseg import Error, files
+from destseg.registry import comparison
+from destseg.registry.addresses import fetch, find
+from destseg.registry.changes import changes
+from destseg.registry.connection import candidates, connect, explained
+from destseg.registry.gates import PromotionSettings
+from destseg.registry.history import released_versions, succession
+from destseg.registry.listing import address
+from destseg.registry.register import CHALLENGER
+from destseg.settings import PARAMS, read_section
+from destseg.storage import state, versions
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A candidate's comparison with the present champion."""
+
+    model_uri: str
+    champion: str | None
+    """The champion's address, None where there is none yet."""
+    dataset_version: str
+    run_id: str
+    verdict: str
+    created: bool
+    """False where it was there before."""
+
+    def __str__(self) -> str:
+        again = "" if self.created else ", compared before"
+        against = self.champion or "no champion"
+        return f"{self.model_uri} against {against} on dataset version {self.dataset_version}{again}: {self.verdict}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """Whether a candidate has to be compared before anybody can decide about it."""
+
+    model_uri: str
+    due: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.model_uri}: {self.reason}"
+
+
+def compare(category: str, *, version: int | None = None, again: bool = False, root: Path = Path()) -> Compared:
+    """Compares the challenger, or candidate `version`, with the champion on the dataset version in the clone `root`.
+
+    Nothing happens where that was done before and its files are still there, unless `again`.
+    """
+    from destseg.evaluation.compare import compute  # seconds: it loads torch
+
+    settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
+    with explained(f"comparing {category}"):
+        client = connect()
+        candidate, champion = _pair(client, category, version)
+        if champion is not None and _is(champion, candidate):
+            raise Error(
+                f"{address(candidate)} is the champion, as version {champion.version}; there is nothing to compare"
+            )
+        present = versions.dataset_version(root, category)
+        if not again and (found := _found(candidate, champion, present)):
+            return found
+        state.check_checked_out(root, category)
+        packages = fetch(candidate), None if champion is None else fetch(champion)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            content = compute(category, *packages, folder, golden=settings.golden, root=root)
+            known = _completed(content, category, candidate, champion, root)
+            files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
+            made = comparison.log(client, category, candidate, comparison.number(champion), folder)
+    return _compared(candidate, champion, made, known, created=True)
+
+
+def due(category: str, *, version: int | None = None, root: Path = Path()) -> Due:
+    """Whether `compare` has anything to do, by the registry alone: the dataset need not be here."""
+    with explained(f"reading the comparison of {category}"):
+        client = connect()
+        candidate, champion = _pair(client, category, version)
+        released = [one for one in released_versions(client, category) if _is(one, candidate)]
+        present = versions.dataset_version(root, category)
+        if released:
+            return _due(candidate, False, f"released before, as version {released[-1].version}")
+        if found := _found(candidate, champion, present):
+            return _due(candidate, False, f"compared: {found.verdict}")
+    against = "which has no champion" if champion is None else f"against {address(champion)}"
+    return _due(candidate, True, f"not compared on dataset version {present}, {against}")
+
+
+def _due(candidate: "ModelVersion", needed: bool, reason: str) -> Due:
+    return Due(model_uri=address(candidate), due=needed, reason=reason)
+
+
+def _pair(client: "MlflowClient", category: str, version: int | None) -> "tuple[ModelVersion, ModelVersion | None]":
+    """The candidate and the present champion."""
+    alias = CHALLENGER if version is None else None
+    candidate = find(client, candidates(category), alias=alias, version=None if version is None else str(version))
+    line = succession(released_versions(client, category))
+    return candidate, line[-1] if line else None
+
+
+def _is(champion: "ModelVersion", candidate: "ModelVersion") -> bool:
+    return champion.tags.get("candidate_version") == str(candidate.version)
+
+
+def _found(candidate: "ModelVersion", champion: "ModelVersion | None", present: str) -> Compared | None:
+    """The comparison that is there, if it is with this champion, on this dataset version, and its files are whole."""
+    try:
+        made = comparison.reference(candidate)
+        if made is None or (made.champion, made.dataset_version) != (comparison.number(champion), present):
+            return None
+        return _compared(candidate, champion, made, comparison.read(comparison.fetch(candidate, made)), created=False)
+    except Error:  # gone or changed: made anew
+        return None
+
+
+def _compared(
+    candidate: "ModelVersion",
+    champion: "ModelVersion | None",
+    made: comparison.Reference,
+    content: dict[str, Any],
+    *,
+    created: bool,
+) -> Compared:
+    return Compared(
+        model_uri=address(candidate),
+        champion=None if champion is None else address(champion),
+        dataset_version=made.dataset_version,
+        run_id=made.run_id,
+        verdict=str(content["verdict"]),
+        created=created,
+    )
+
+
+def _completed(
+    content: dict[str, Any],
+    category: str,
+    candidate: "ModelVersion",
+    champion: "ModelVersion | None",
+    root: Path,
+) -> dict[str, Any]:
+    """What was computed, and what the registry and the repository know of it."""
+    models = {"challenger": candidate, "champion": champion}
+    known = {role: {**_origin(version), **content[role]} for role, version in models.items() if version is not None}
+    return {
+        **content,
+        "dataset_version": versions.dataset_version(root, category),
+        "commit": versions.head(root),
+        "pushed": state.is_pushed(root, category),
+        **known,
+        "changes": changes(root, champion, candidate),
+    }
+
+
+def _origin(version: "ModelVersion") -> dict[str, Any]:
+    return {
+        "address": address(version),
+        "version": int(version.version),
+        "dataset_version": version.tags["dataset_version"],
+        "commit": version.tags["commit"],
+    }

@@ -1,0 +1,112 @@
+"""The record of a comparison: files of a run of their own, which one tag on the candidate names with their SHA-256s."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from destseg import Error
+from destseg.registry import integrity
+from destseg.registry.addresses import kept
+from destseg.registry.connection import experiment, explained, released
+from destseg.registry.history import NOTHING
+from destseg.registry.listing import address
+from destseg.storage import memo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+TAG = "comparison"
+FOLDER = "comparison"  # of the run's files
+CONTENT = "comparison.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the tag says: which comparison of this candidate counts, and with what it was compared."""
+
+    run_id: str
+    champion: str
+    """Version of the released model, or `none`."""
+    dataset_version: str
+    files: dict[str, str]
+    """SHA-256 of each file."""
+
+
+def reference(candidate: "ModelVersion") -> Reference | None:
+    """The comparison that the candidate's tag names; None where it was never compared."""
+    text = candidate.tags.get(TAG)
+    if text is None:
+        return None
+    try:
+        found = Reference(**json.loads(text))
+        if CONTENT not in found.files:
+            raise ValueError(f"no {CONTENT} among its files")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Error(
+            f"{address(candidate)}: its tag {TAG} cannot be read ({error}); run `destseg compare --again`"
+        ) from None
+    return found
+
+
+def log(client: "MlflowClient", category: str, candidate: "ModelVersion", champion: str, folder: Path) -> Reference:
+    """Logs the files in `folder` as a run of the training's experiment, then sets the candidate's tag."""
+    import mlflow
+
+    content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+    name = f"{category}-comparison-{candidate.version}-{champion}"
+    tags = {"category": category, "candidate": address(candidate), "dataset_version": content["dataset_version"]}
+    with mlflow.start_run(experiment_id=experiment(client, released(category)), run_name=name, tags=tags) as run:
+        mlflow.log_artifacts(str(folder), FOLDER)
+    made = Reference(
+        run_id=run.info.run_id,
+        champion=champion,
+        dataset_version=content["dataset_version"],
+        files=integrity.digests(folder),
+    )
+    # The tag is the commit point: a run that no tag names is what an interrupted comparison leaves, and harmless.
+    client.set_model_version_tag(candidate.name, candidate.version, TAG, json.dumps(asdict(made), sort_keys=True))
+    return made
+
+
+def fetch(candidate: "ModelVersion", found: Reference) -> Path:
+    """The folder of the comparison's files in the cache, each as it was when it was logged."""
+    import mlflow
+
+    def download(into: Path) -> Path:
+        with explained(f"reading {of}"):
+            try:
+                got = mlflow.artifacts.download_artifacts(run_id=found.run_id, artifact_path=FOLDER, dst_path=str(into))
+            except OSError as error:
+                raise Error(f"{of}: the files of its run {found.run_id} are not there ({error})") from None
+        return Path(got)
+
+    of = f"the comparison of {address(candidate)}"
+    return kept(memo.cache() / "comparisons", found.files, of, download)
+
+
+def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:
+    """The files of the comparison with this champion; an Error says why there are none, and what to do."""
+    found, now = reference(candidate), number(champion)
+    remedy = f"run `destseg compare {candidate.tags['category']} --version {candidate.version}`"
+    if found is None:
+        raise Error(f"{address(candidate)} was not compared yet; {remedy}")
+    if found.champion != now:
+        said = ["no champion" if one == NOTHING else f"champion {one}" for one in (found.champion, now)]
+        raise Error(f"{address(candidate)} was compared with {said[0]}, there is {said[1]} now; {remedy}")
+    return fetch(candidate, found)
+
+
+def number(champion: "ModelVersion | None") -> str:
+    """The champion's version as the tag has it."""
+    return NOTHING if champion is None else str(champion.version)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The content of comparison.json."""
+    try:
+        content: dict[str, Any] = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Error(f"{folder / CONTENT} cannot be read ({error}); run `destseg compare --again`") from None
+    return content
