@@ -1,4 +1,4 @@
-"""What a `retrain` run shows on its page: the validation, metrics beside the champion's, the worst cases, links."""
+"""What a `retrain` run shows on its page: validation, metrics beside the champion's, gates, worst cases, links."""
 
 import json
 import os
@@ -17,17 +17,15 @@ from prefect.artifacts import (
 from destseg.dataset.layout import GOOD, build_dir
 from destseg.evaluation.figures import data_uri
 from destseg.text import without_login
-from flows.commands import PERSISTENT, destseg
+from flows.commands import PERSISTENT
 
 WORST = 3  # images of each group
 _WIDTH = 720  # pixels of the picture, which travels inside the artifact
 _GAP = 8
-REGISTRY_SECONDS = 600
 
 
 def publish(root: Path, category: str, registered: dict[str, Any]) -> None:
-    """Everything about a new challenger. What fails is seen as a failed task, and fails no run."""
-    publish_metrics(root, category, return_state=True)
+    """Pictures of a new challenger, and where it is. What fails is seen as a failed task, and fails no run."""
     publish_worst(root, category, return_state=True)
     publish_links(category, registered, return_state=True)
 
@@ -57,24 +55,42 @@ def publish_validation(root: Path, category: str) -> None:
     create_table_artifact(key=_key("validation", category), table=rows, description=described)
 
 
+def publish_decision(category: str, compared: dict[str, Any] | None, promotion: dict[str, Any]) -> None:
+    """The metrics of a new comparison, and how the challenger stands at the gates, if it still has to pass them."""
+    if compared:
+        publish_metrics(category, compared, return_state=True)
+    if promotion["gates"]:
+        publish_gates(category, compared, promotion, return_state=True)
+
+
 @task(**PERSISTENT, task_run_name="publish-metrics-{category}")
-def publish_metrics(root: Path, category: str) -> None:
-    """The challenger's metrics beside those that the champion had on its own dataset version."""
-    history: list[dict[str, Any]] = destseg(root, "history", category, timeout=REGISTRY_SECONDS)
-    champion = history[-1] if history else None
+def publish_metrics(category: str, compared: dict[str, Any]) -> None:
+    """The challenger's metrics beside the champion's, both measured anew on one dataset version."""
+    metrics = compared["metrics"]
     rows = [
-        {"metric": name, "challenger": _round(value), "champion": _round(champion["metrics"].get(name))}
-        if champion
-        else {"metric": name, "challenger": _round(value)}
-        for name, value in read_metrics(root, category).items()
+        {"metric": name, "challenger": _round(value)}
+        | ({"champion": _round(metrics["champion"].get(name))} if metrics["champion"] else {})
+        for name, value in metrics["challenger"].items()
     ]
-    described = f"{category}: there is no champion yet"
-    if champion:
-        described = (
-            f"{category}: champion is version {champion['version']}, measured on dataset version "
-            f"{champion['dataset_version'][:8]}, its own; the gates measure both on one"
-        )
+    champion = f"champion is {compared['champion']}" if compared["champion"] else "there is no champion yet"
+    made = "; the defects are synthetic, for the dataset has no defect image" if compared["synthetic"] else ""
+    described = f"{category}: {champion}; measured on dataset version {compared['dataset_version'][:8]}{made}"
     create_table_artifact(key=_key("metrics", category), table=rows, description=described)
+
+
+@task(**PERSISTENT, task_run_name="publish-gates-{category}")
+def publish_gates(category: str, compared: dict[str, Any] | None, promotion: dict[str, Any]) -> None:
+    """Each gate with its reason, and the comparison in a sentence."""
+    rows = [
+        {
+            "result": "passed" if gate["passed"] else "FAILED",
+            **{k: gate[k] for k in ("name", "measured", "limit", "why")},
+        }
+        for gate in promotion["gates"]
+    ]
+    verdict = f"{compared['verdict']}. " if compared else ""
+    described = f"{promotion['model_uri']}: {verdict}{promotion['reason']}"
+    create_table_artifact(key=_key("gates", category), table=rows, description=described)
 
 
 @task(**PERSISTENT, task_run_name="publish-worst-{category}")

@@ -1,4 +1,4 @@
-"""Flow `retrain`: the newest dataset version becomes a challenger in the registry, unless it was trained before."""
+"""Flow `retrain`: the newest dataset version becomes a challenger in the registry, compared with the champion."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,6 @@ import httpx
 from prefect import flow, get_run_logger, task
 
 from destseg import Error
-from destseg.registry.gates import PromotionSettings
-from destseg.settings import PARAMS, read_section
 from destseg.storage import versions
 from destseg.storage.fetching import pull
 from destseg.storage.memo import cache
@@ -24,11 +22,12 @@ from flows.workspace import workspace
 TRANSFER_SECONDS = 4 * 3600
 TRAINING_SECONDS = 24 * 3600
 REGISTRY_SECONDS = 3600
+COMPARISON_SECONDS = 4 * 3600
 
 
 @flow(flow_run_name="retrain-{category}")
 def retrain(category: Category) -> dict[str, Any]:
-    """Trains, evaluates and registers the category's newest dataset version. Returns the challenger.
+    """Trains, evaluates, registers and compares the category's newest dataset version. Returns the challenger.
 
     One run per category at a time: a second one ends at once, and the first looks at its end for a version that came
     meanwhile. The lock is a file in $DESTSEG_CACHE, which frees itself when its process dies.
@@ -49,11 +48,11 @@ def retrain(category: Category) -> dict[str, Any]:
 
 
 def train(root: Path, category: str) -> dict[str, Any]:
-    """The steps from a dataset version to its challenger; none of them when it was trained before."""
+    """The steps from a dataset version to its challenger and the gates; of what was done before, none is repeated."""
     known = look_up(root, category)
     if known["model_uri"]:
         get_run_logger().info("trained before: %s", known["model_uri"])
-        return known | {"trained": False, "promotion": promote(root, category)}
+        return known | {"trained": False, **decide(root, category)}
     fetch_dataset(root, category)
     try:
         reproduce(root, category)
@@ -61,10 +60,9 @@ def train(root: Path, category: str) -> dict[str, Any]:
         pages.publish_validation(root, category, return_state=True)
     push_results(root, category)
     registered = register(root, category)
-    promotion = promote(root, category)
+    decided = decide(root, category)
     pages.publish(root, category, registered)
-    metrics = pages.read_metrics(root, category)
-    return known | registered | {"trained": True, "metrics": metrics, "promotion": promotion}
+    return known | registered | {"trained": True, "metrics": pages.read_metrics(root, category), **decided}
 
 
 @task(**PERSISTENT, task_run_name="look-up-{category}")
@@ -99,15 +97,39 @@ def register(root: Path, category: str) -> dict[str, Any]:
     return registered
 
 
-def promote(root: Path, category: str) -> dict[str, Any] | None:
-    """What became of the challenger where promotion.policy is `auto`; None where a person decides."""
-    settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
-    return promote_challenger(root, category) if settings.policy == "auto" else None
+def decide(root: Path, category: str) -> dict[str, Any]:
+    """Has the challenger compared with the present champion, asks the gates, and promotes it if the policy is `auto`.
+
+    Nothing of it where the challenger was decided about before.
+    """
+    known = comparison_due(root, category)
+    compared = None
+    if known["due"]:
+        fetch_dataset(root, category)
+        compared = compare(root, category)
+        get_run_logger().info("%s", compared["verdict"])
+    promotion = apply_policy(root, category)
+    pages.publish_decision(category, compared, promotion)
+    return {"comparison": compared, "promotion": promotion}
 
 
-@task(**PERSISTENT, task_run_name="promote-{category}")
-def promote_challenger(root: Path, category: str) -> dict[str, Any]:
-    """Makes the challenger the champion if it passes every gate: `destseg promote --policy`."""
+@task(**PERSISTENT, task_run_name="comparison-due-{category}")
+def comparison_due(root: Path, category: str) -> dict[str, Any]:
+    """Whether the challenger has to be compared with the present champion on this dataset version."""
+    known: dict[str, Any] = destseg(root, "compare", category, "--check", timeout=REGISTRY_SECONDS)
+    return known
+
+
+@task(**PERSISTENT, task_run_name="compare-{category}")
+def compare(root: Path, category: str) -> dict[str, Any]:
+    """Evaluates challenger and champion anew on this dataset version: `destseg compare`."""
+    compared: dict[str, Any] = destseg(root, "compare", category, timeout=COMPARISON_SECONDS)
+    return compared
+
+
+@task(**PERSISTENT, task_run_name="apply-policy-{category}")
+def apply_policy(root: Path, category: str) -> dict[str, Any]:
+    """Asks the gates, and makes the challenger the champion where params.yaml says so: `destseg promote --policy`."""
     promoted: dict[str, Any] = destseg(root, "promote", category, "--policy", timeout=REGISTRY_SECONDS)
     get_run_logger().info("%s: %s", promoted["model_uri"], promoted["reason"])
     return promoted

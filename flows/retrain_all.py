@@ -1,4 +1,4 @@
-"""Flow `retrain-all`: a `retrain` run for each category that was not trained as it is now.
+"""Flow `retrain-all`: a `retrain` run for each category that was not trained, or not compared, as it is now.
 
 What an event starts when all goes well, this starts on a schedule: after an outage nothing stays behind.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from destseg import Error
+from destseg.registry import compare
 from destseg.registry.register import look_up
 from destseg.settings import categories
 from flows.runs import start, under_way
@@ -39,9 +40,9 @@ def retrain_all() -> dict[str, Any]:
 
 
 def due(root: Path, category: str) -> str | None:
-    """The training key of what the category has in `root`; None when that was trained."""
+    """The training key of what the category has in `root`; None when that was trained, and its challenger compared."""
     known = look_up(category, root=root)
-    return None if known.model_uri else known.training_key
+    return known.training_key if not known.model_uri or compare.due(category, root=root).due else None
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ class Compared:
     dataset_version: str
     run_id: str
     verdict: str
+    synthetic: bool
+    """Whether the defects are made, for lack of defect images."""
+    metrics: dict[str, dict[str, float | None] | None]
+    """Of `challenger` and `champion`, both measured on this dataset version."""
     created: bool
     """False where it was there before."""
 
@@ -92,6 +96,8 @@ def due(category: str, *, version: int | None = None, root: Path = Path()) -> Du
         present = versions.dataset_version(root, category)
         if released:
             return _due(candidate, False, f"released before, as version {released[-1].version}")
+        if "turned_down" in candidate.tags:
+            return _due(candidate, False, "turned down")
         if found := _found(candidate, champion, present):
             return _due(candidate, False, f"compared: {found.verdict}")
     against = "which has no champion" if champion is None else f"against {address(champion)}"
@@ -139,6 +145,8 @@ def _compared(
         dataset_version=made.dataset_version,
         run_id=made.run_id,
         verdict=str(content["verdict"]),
+        synthetic=bool(content["synthetic"]),
+        metrics={role: content[role] and content[role]["metrics"] for role in ("challenger", "champion")},
         created=created,
     )
 

@@ -30,6 +30,7 @@ from destseg.local.servers import Servers
 from destseg.storage import s3, versions
 from destseg.storage.process import run
 
+from ..comparisons import content
 from .line import photograph
 
 PROJECT = Path(__file__).parents[2]
@@ -85,6 +86,29 @@ stages:
       - standin.py
     outs: ["build/${item.category}/package"]
 """
+# The project's own `destseg`: the installed one, but for what scores images in `compare`, which is a stand-in.
+COMMAND = {
+    "__init__.py": """\
+from pathlib import Path
+
+__path__.append({folder!r})
+exec(Path(__path__[-1], "__init__.py").read_text())
+""",
+    "__main__.py": """\
+import runpy
+import sys
+import types
+from pathlib import Path
+
+from destseg import __path__
+from standin import compute
+
+name = "destseg.evaluation.compare"
+sys.modules[name] = types.ModuleType(name)
+sys.modules[name].compute = compute
+runpy.run_path(str(Path(__path__[-1], "__main__.py")), run_name="__main__")
+""",
+}
 _serial = itertools.count()
 
 
@@ -107,6 +131,10 @@ class Factory:
         for name in (".dvc/config", ".dvc/.gitignore"):
             shutil.copy(PROJECT / name, self.checkout / name)
         shutil.copy(Path(__file__).with_name("standin.py"), self.checkout / "standin.py")
+        (self.checkout / "comparison.json").write_text(json.dumps(content(champion=1)))
+        (self.checkout / "destseg").mkdir()
+        for name, text in COMMAND.items():
+            (self.checkout / "destseg" / name).write_text(text.replace("{folder!r}", repr(str(PROJECT / "destseg"))))
         (self.checkout / "dvc.yaml").write_text(
             STAGES.replace("standin.py validate", "-m destseg validate") if validate else STAGES
         )

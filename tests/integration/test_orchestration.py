@@ -104,7 +104,15 @@ def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(facto
     factory.said(retrain["id"], "> python standin.py package washer")  # the stages' lines reach the run
 
     shown = {found["key"]: found for found in factory.artifacts(retrain["id"])}
-    assert set(shown) == {f"{key}-washer" for key in ("validation", "metrics", "worst", "challenger", "report")}
+    pages = ("validation", "metrics", "gates", "worst", "challenger", "report")
+    assert set(shown) == {f"{key}-washer" for key in pages}
+    gates = json.loads(shown["gates-washer"]["data"])
+    assert [(row["name"], row["result"]) for row in gates] == [
+        ("compared", "passed"),
+        ("parity", "passed"),
+        ("lineage", "passed"),
+    ]
+    assert shown["gates-washer"]["description"].endswith("promotion.policy is review, so a person decides")
     assert json.loads(shown["metrics-washer"]["data"])[0] == {"metric": "image_auroc", "challenger": 0.97}
     assert shown["worst-washer"]["data"].startswith("data:image/jpeg;base64,")
 

@@ -16,6 +16,7 @@ from PIL import Image
 from destseg import Error
 from destseg.inference.predictor import Predictor
 from destseg.registry.addresses import resolve
+from destseg.registry.compare import compare
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import check_current, lineage
 from destseg.registry.promotion import promote
@@ -129,6 +130,7 @@ def repository(origin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     versions.dvc(root, "add", "-q", "data/mvtec/washer")
     versions.git(root, "add", ".")
     versions.commit(root, [Path()], "A category")
+    versions.dvc(root, "push", "-q", "data/mvtec/washer.dvc")
     versions.dvc(root, "repro", "-q")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("DESTSEG_ARTIFACTS", f"s3://{origin.bucket}/mlflow")
@@ -163,6 +165,9 @@ def test_from_results_to_a_champion_that_scores_elsewhere(repository: Path, tmp_
         submit("washer", lineage("washer", root), root=root)
     accepted.write_text(kept)
 
+    compared = compare("washer", root=root)
+    assert compared.synthetic  # its test set has no defect
+    assert "synthetic defects" in compared.verdict
     champion = promote("washer", why="the first one", who="Ada", root=root)
     assert champion.created
     address = "models:/destseg-washer@champion"
