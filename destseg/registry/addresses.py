@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.registry import integrity
 from destseg.registry.connection import connect, explained, shown
+from destseg.registry.pyfunc import PACKAGE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
-PACKAGE = "artifacts/package"  # where MLflow puts the artifact named "package" inside a logged model
+ARTIFACTS = "artifacts"  # where MLflow puts them inside a logged model
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
 
@@ -74,14 +75,21 @@ def fetch(version: "ModelVersion") -> Path:
     name = f"models:/{version.name}/{version.version}"
     if "files" not in version.tags:
         raise Error(f"{name} has no tag `files`; expected a version that `destseg register` or `destseg promote` made")
+    expected: dict[str, str] = json.loads(version.tags["files"])
+    return kept(cache(), expected, name, lambda into: download(name, expected, into))
 
-    def download(into: Path) -> Path:
-        import mlflow
 
-        log.info("downloading %s", name)
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/{PACKAGE}", dst_path=str(into)))
+def download(name: str, expected: Mapping[str, str], into: Path) -> Path:
+    """The package of models:/NAME/VERSION, downloaded below `into` and checked; an Error if a file is another."""
+    import mlflow
 
-    return kept(cache(), json.loads(version.tags["files"]), name, download)
+    log.info("downloading %s", name)
+    there = {Path(item.path).name for item in mlflow.artifacts.list_artifacts(artifact_uri=f"{name}/{ARTIFACTS}")}
+    # Versions that were released earlier have it under the name that it had in the cache.
+    folder = _short(expected) if _short(expected) in there else PACKAGE
+    got = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/{ARTIFACTS}/{folder}", dst_path=str(into)))
+    integrity.check(got, expected, of=name)
+    return got
 
 
 def kept(place: Path, expected: Mapping[str, str], of: str, download: Callable[[Path], Path]) -> Path:
@@ -89,7 +97,7 @@ def kept(place: Path, expected: Mapping[str, str], of: str, download: Callable[[
 
     `download` puts it somewhere into the folder that it is given; `of` names what the files belong to.
     """
-    folder = place / integrity.digest(expected)[:32]
+    folder = place / _short(expected)
     if folder.is_dir():
         try:
             integrity.check(folder, expected, of=of)
@@ -112,3 +120,7 @@ def cache() -> Path:
     """$DESTSEG_CACHE/models, by default ~/.cache/destseg/models; deleting it only costs new downloads."""
     root = os.environ.get("DESTSEG_CACHE")
     return (Path(root) if root else Path.home() / ".cache" / "destseg") / "models"
+
+
+def _short(expected: Mapping[str, str]) -> str:
+    return integrity.digest(expected)[:32]

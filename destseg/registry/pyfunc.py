@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from destseg.registry import addresses, imports
+from destseg.registry import imports
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SCORING = "destseg.inference.predictor"
 CODE = Path(__file__).with_name("pyfunc_model.py")
+PACKAGE = "package"
 ALSO = ("mlflow", "pandas")  # what pyfunc_model.py itself imports
 
 
@@ -23,22 +24,19 @@ def scoring_requirements() -> list[str]:
 
 
 def log(package: Path, requirements: list[str], metadata: dict[str, str]) -> "ModelInfo":
-    """Logs the folder `package` into the active run, whatever its name, as artifacts/package (addresses.PACKAGE).
-
-    The code is this installation's, never one that came with the package.
-    """
+    """Logs `package` into the active run; the code is this installation's, never one that came with the package."""
     import mlflow
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         # An input example would have MLflow run the model to look at its output; the signature says it all.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         imports.copy(imports.closure(SCORING).files, Path(temporary))
-        # MLflow names what it logs as the folder is named, and a promoted package comes from a cache.
-        named = shutil.copytree(package, Path(temporary) / addresses.PACKAGE)
+        if package.name != PACKAGE:  # MLflow keeps the folder's name, which in the cache is a hash, and takes no link
+            package = Path(shutil.copytree(package, Path(temporary) / PACKAGE))
         info: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(CODE),
-            artifacts={"package": str(named)},
+            artifacts={PACKAGE: str(package)},
             code_paths=[str(Path(temporary) / imports.PACKAGE)],
             pip_requirements=requirements,
             signature=_signature(),

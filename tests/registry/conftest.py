@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from destseg.registry.addresses import find
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage, resolved_params
 from destseg.registry.history import released_versions, succession
+from destseg.registry.register import submit
 
 from ..comparisons import content
 
@@ -147,4 +149,16 @@ def compared() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def category(request: pytest.FixtureRequest) -> str:
     """A category of the test's own, since the store is shared."""
-    return request.node.name.replace("test_", "")[:40].lower().rstrip("_")
+    return re.sub(r"[^a-z0-9_-]+", "_", request.node.name.replace("test_", "")[:40].lower()).rstrip("_")
+
+
+@pytest.fixture
+def train(results: Callable[..., Path], lineage: Callable[..., Lineage], category: str) -> Callable[..., Path]:
+    """A function that registers a training with these weights, and returns the repository's root."""
+
+    def run(key: str, *, clean: bool = True, image_auroc: float = 0.97) -> Path:
+        root = results(category, weights=key.encode(), image_auroc=image_auroc)
+        submit(category, lineage(root, key, category=category, clean=clean), root=root)
+        return root
+
+    return run

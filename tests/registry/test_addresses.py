@@ -7,7 +7,9 @@ import pytest
 
 from destseg import Error
 from destseg.registry import addresses
+from destseg.registry.connection import released
 from destseg.registry.evidence import Lineage
+from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 
 
@@ -59,3 +61,24 @@ def test_a_version_is_downloaded_once_and_repaired_when_spoiled(
     (folder / "model.onnx").write_bytes(b"spoiled")
     with pytest.raises(Error, match=r"golden/0\.png is missing"):
         addresses.resolve(uri)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_released_version_is_loaded_where_nothing_is_cached(
+    train: Callable[..., Path], category: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(category, why="first", root=train("a"))
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "elsewhere"))
+    package = addresses.resolve(f"models:/{released(category)}@champion")
+    assert (package / "model.safetensors").read_bytes() == b"a"
+
+
+def test_a_version_that_was_released_under_the_name_in_the_cache_is_loaded(
+    train: Callable[..., Path], category: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(category, why="first", root=train("a"))
+    (package,) = (store / "mlartifacts" / f"{released(category)}-released").rglob("artifacts/package")
+    version = addresses.registered(f"models:/{released(category)}@champion")
+    package.rename(package.with_name(addresses.fetch(version).name))
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "elsewhere"))
+    assert (addresses.fetch(version) / "model.safetensors").read_bytes() == b"a"
