@@ -1,4 +1,4 @@
-"""The verbs of the registry: register, compare, promote, rollback, history, health, trace; `destseg registry init`."""
+"""The registry's verbs: register, compare, promote, turn-down, rollback, history, health, trace; `registry init`."""
 
 import dataclasses
 import datetime
@@ -8,6 +8,7 @@ import typer
 
 from destseg import Error
 from destseg.cli.options import AsJson, Category, print_json, show_result
+from destseg.text import printable
 
 app = typer.Typer()
 group = typer.Typer(help="The registry's models, experiments and grants.", no_args_is_help=True)
@@ -17,6 +18,11 @@ EXAMPLE = (
     "destseg registry init washer fabric --trainer trainer --quality ada --quality grace --ingest ingest --line line"
 )
 Who = Annotated[str | None, typer.Option(help="Who decides; the signed-in user unless given.", show_default=False)]
+
+Replaces = Annotated[
+    str | None,
+    typer.Option(help="Version of the champion that you saw, or none; refused if it is another.", show_default=False),
+]
 
 
 @app.command()
@@ -54,7 +60,10 @@ def promote(
     why: Annotated[str, typer.Option(help="The reason, kept for ever with the version.", show_default=False)] = "",
     who: Who = None,
     version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
-    override: Annotated[bool, typer.Option(help="Promote although a gate has failed; it is recorded.")] = False,
+    override: Annotated[
+        bool, typer.Option(help="Promote although a gate has failed or it was turned down; it is recorded.")
+    ] = False,
+    replaces: Replaces = None,
     policy: Annotated[
         bool, typer.Option("--policy", help="Promote the challenger only if promotion.policy of params.yaml says so.")
     ] = False,
@@ -65,36 +74,79 @@ def promote(
     from destseg.registry.promotion import promote
 
     if policy:
-        if why or who or override or version is not None:
-            raise Error("--policy decides by params.yaml alone; leave out --why, --who, --version and --override")
+        if why or who or override or replaces or version is not None:
+            raise Error(
+                "--policy decides by params.yaml alone; leave out --why, --who, --version, --override and --replaces"
+            )
         show_result(promote_by_policy(category), as_json)
         return
-    show_result(promote(category, why=why, who=who, version=version, override=override), as_json)
+    done = promote(category, why=why, who=who, version=version, override=override, replaces=replaces)
+    show_result(done, as_json)
+
+
+@app.command("turn-down")
+def turn_down(
+    category: Category,
+    why: Why,
+    who: Who = None,
+    version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a candidate down, with the reason; it waits no more and is promoted by --override only."""
+    from destseg.registry.turn_down import turn_down
+
+    show_result(turn_down(category, why=why, who=who, version=version), as_json)
 
 
 @app.command()
-def rollback(category: Category, why: Why, who: Who = None, as_json: AsJson = False) -> None:
+def rollback(
+    category: Category,
+    why: Why,
+    who: Who = None,
+    to: Annotated[int | None, typer.Option(help="Released version; the champion before this one unless given.")] = None,
+    replaces: Replaces = None,
+    as_json: AsJson = False,
+) -> None:
     """Make the champion before this one champion again, as a new version."""
     from destseg.registry.promotion import rollback
 
-    show_result(rollback(category, why=why, who=who), as_json)
+    show_result(rollback(category, why=why, who=who, to=to, replaces=replaces), as_json)
 
 
 @app.command()
 def history(
     category: Category,
     at: Annotated[datetime.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Champion of that day.")] = None,
+    log: Annotated[bool, typer.Option("--log", help="Everything that was done, registrations too.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Say what was deleted, edited or moved by hand; exit code 2 if anything.")
+    ] = False,
+    files: Annotated[bool, typer.Option("--files", help="With --verify: download and compare the models.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Which model was champion when, who promoted it, and why."""
-    from destseg.registry.history import history
+    if sum([at is not None, log, verify]) > 1 or (files and not verify):
+        raise Error("--at, --log and --verify are questions of their own; --files belongs to --verify")
+    if verify:
+        _verify(category, files, as_json)
+        return
+    from destseg.registry.history import history, logged
 
-    entries = history(category, at=at.date() if at else None)
+    entries = logged(category) if log else history(category, at=at.date() if at else None)
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])
     else:
         for entry in entries:
-            print(entry)
+            print(printable(str(entry)))
+
+
+def _verify(category: str, files: bool, as_json: bool) -> None:
+    from destseg.registry.verify import verify
+
+    found = verify(category, files=files)
+    show_result(found, as_json)
+    if found.errors:
+        raise Error(f"the history of {category} is not as it was made: {len(found.errors)} errors; see above")
 
 
 @app.command()

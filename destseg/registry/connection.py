@@ -15,6 +15,7 @@ from destseg.text import without_login
 
 if TYPE_CHECKING:  # `import mlflow` takes seconds; a command that reads a local file must not pay for it
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 SQLITE = "sqlite:///"
 PREFIX = "destseg-"  # of every registered model of this project
@@ -38,6 +39,11 @@ def candidates(category: str) -> str:
 def released(category: str) -> str:
     """The registered model that the line loads."""
     return f"{PREFIX}{check_category(category)}"
+
+
+def log_model(category: str) -> str:
+    """The registered model whose versions are the entries of the category's log."""
+    return f"{released(category)}-log"
 
 
 def released_experiment(category: str) -> str:
@@ -133,15 +139,21 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
     `rights` is what an administrator grants to whoever is forbidden to do it.
     """
     from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, ErrorCode
 
     try:
         yield
     except MlflowException as error:
-        if rights and error.error_code == ErrorCode.Name(PERMISSION_DENIED):
+        if rights and forbidden(error):
             raise Error(
                 f"{what} is not allowed to {account()}; an administrator of the registry at {shown()} has to "
                 f"grant {rights}"
             ) from error
         said = " ".join(str(error).split())[:300]
         raise Error(f"{what} did not succeed; the registry at {shown()} says: {said}") from error
+
+
+def forbidden(error: "MlflowException") -> bool:
+    """Whether the registry refused it to this account."""
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, ErrorCode
+
+    return bool(error.error_code == ErrorCode.Name(PERMISSION_DENIED))

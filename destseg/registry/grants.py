@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from destseg import Error
-from destseg.registry.connection import candidates, released, released_experiment, shown, tracking_uri
+from destseg.registry.connection import candidates, log_model, released, released_experiment, shown, tracking_uri
 
 ORDER = (None, "READ", "EDIT")  # of an account with two roles, the stronger permission counts
 MANAGE = "MANAGE"
-# Of each role on the `things` of a category, in their order. EDIT sets aliases and deletes nothing; READ also reads the
-# files. tests/integration/test_identities.py tries what each of them may not.
+# Of each role on the `things` of a category, in their order. EDIT creates versions, sets aliases and tags, renames, and
+# deletes nothing; READ also reads the files. tests/integration/test_identities.py tries what each of them may not.
 GRANTS: dict[str, tuple[str | None, ...]] = {
-    "trainer": ("EDIT", "EDIT", "READ", "READ"),
-    "quality": ("EDIT", "READ", "EDIT", "EDIT"),
-    "ingest": ("READ", "READ", "READ", "READ"),  # `retrain-all` and `monitor` run where it does
-    "line": (None, None, "READ", "READ"),
+    "trainer": ("EDIT", "EDIT", "READ", "READ", "EDIT"),
+    "quality": ("EDIT", "READ", "EDIT", "EDIT", "EDIT"),
+    "ingest": ("READ", "READ", "READ", "READ", "READ"),  # `retrain-all` and `monitor` run where it does
+    "line": (None, None, "READ", "READ", "READ"),
 }
 
 
@@ -32,14 +32,15 @@ class Thing:
 
 
 def things(category: str) -> tuple[Thing, ...]:
-    """What a category has in MLflow: candidates and the runs behind them, the released model and its runs."""
-    if category.endswith(("-candidates", "-released")):  # its trainers would get what is another category's
+    """What a category has in MLflow: candidates and the runs behind them, the released model and its runs, the log."""
+    if category.endswith(("-candidates", "-released", "-log")):  # its trainers would get what is another category's
         raise Error(f"category {category!r}: its models would be named as another category's; choose another end")
     return (
         Thing("registered_model", candidates(category)),
         Thing("experiment", released(category)),
         Thing("registered_model", released(category)),
         Thing("experiment", released_experiment(category)),
+        Thing("registered_model", log_model(category)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from destseg import Error
 from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.model.calibration import Calibration
+from destseg.registry import turn_down
 from destseg.registry.addresses import fetch
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.evidence import CARD
@@ -215,10 +216,11 @@ def _challenger(version: "ModelVersion | None", waiting: float | None, settings:
 
 
 def _waits(newest: "ModelVersion", released: "list[ModelVersion]") -> bool:
-    """Whether this candidate was neither released, nor registered again although it was trained before."""
+    """Whether it was neither released, nor turned down, nor registered again although it was trained before."""
     numbers = {version.tags.get("candidate_version") for version in released}
     keys = {version.tags.get("training_key") for version in released}
-    return str(newest.version) not in numbers and newest.tags.get("training_key") not in keys
+    unknown = str(newest.version) not in numbers and newest.tags.get("training_key") not in keys
+    return unknown and turn_down.TAG not in newest.tags
 
 
 def _first(champion: "ModelVersion", released: "list[ModelVersion]") -> "ModelVersion":

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from destseg import Error
-from destseg.registry.connection import connect, ensure_model, experiment, explained, shown
+from destseg.registry import log
+from destseg.registry.connection import connect, ensure_model, experiment, explained, log_model, released, shown
 from destseg.registry.grants import Accounts, Thing, accounts, things, wanted
+from destseg.registry.listing import newest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+BEGUN = "begun"  # first entry of a log: what was released before it has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,8 @@ def init(categories: Sequence[str], roles: Mapping[str, Sequence[str]]) -> Initi
         wishes: dict[tuple[str, Thing], str | None] = {}
         for category, needed in parts.items():
             made |= {thing: _ensure(client, thing, category) for thing in needed}
+            if not newest(client, log_model(category), 1):
+                log.append(client, category, event=BEGUN, subject=f"models:/{released(category)}", content={})
             wishes |= wanted(category, roles)
         return _result(server, made, wishes)
 

@@ -55,6 +55,12 @@ def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     return sorted(_all(client.search_model_versions, f"name='{name}'"), key=lambda version: int(version.version))
 
 
+def newest(client: "MlflowClient", name: str, count: int) -> "list[ModelVersion]":
+    """The last `count` versions of the registered model `name`, at most 1,000, the newest first."""
+    found = client.search_model_versions(f"name='{name}'", max_results=count, order_by=["version_number DESC"])
+    return list(found)
+
+
 def _ours(model: "RegisteredModel") -> bool:
     category = model.tags.get("category", "")
     return model.name in (f"{PREFIX}{category}", f"{PREFIX}{category}-candidates")

@@ -1,31 +1,48 @@
 """Promotion and rollback: an act that creates a released version, with who and why, and moves the aliases."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from destseg import Error
-from destseg.registry import comparison, gates
+from destseg.registry import comparison, gates, log
 from destseg.registry.addresses import fetch, find
-from destseg.registry.connection import account, candidates, connect, explained, released, released_experiment
+from destseg.registry.connection import (
+    account,
+    candidates,
+    connect,
+    explained,
+    log_model,
+    released,
+    released_experiment,
+)
 from destseg.registry.gates import Facts, Gate, PromotionSettings
-from destseg.registry.history import NOTHING, released_versions, succession
-from destseg.registry.register import CHALLENGER
-from destseg.registry.released import release
+from destseg.registry.history import NOTHING, settle
+from destseg.registry.listing import address
+from destseg.registry.register import CHALLENGER, LOG_TAG
+from destseg.registry.released import inherited, release
+from destseg.registry.turn_down import reason, refusal
 from destseg.settings import PARAMS, read_section
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
+
+# Events of the log: what is about to be done, and that it was done.
+PROMOTING, PROMOTED = "promoting", "promoted"
+ROLLING_BACK, ROLLED_BACK = "rolling-back", "rolled-back"
+BLOCKED = "blocked"
 
 
 def rights(category: str) -> str:
     """What an account needs to change the champion."""
-    return f"EDIT on the registered model {released(category)} and on the experiment {released_experiment(category)}"
+    return (
+        f"EDIT on the registered models {released(category)} and {log_model(category)} and on the experiment "
+        f"{released_experiment(category)}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +106,30 @@ def promote(
     who: str | None = None,
     version: int | None = None,
     override: bool = False,
+    replaces: str | None = None,
     root: Path = Path(),
 ) -> Promotion:
-    """Makes the challenger, or candidate `version`, the champion; a failed gate is an Error unless `override`."""
-    why, who = _reason(why), who or account()
+    """Makes the challenger, or candidate `version`, the champion; a failed gate is an Error unless `override`.
+
+    `replaces` is the champion that the person saw, a released version or "none": an Error if it is another by now.
+    """
+    why, who = reason(why), who or account()
     settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
     with explained(f"promoting {category}", rights=rights(category)):
         client = connect()
         alias = CHALLENGER if version is None else None
         candidate = find(client, candidates(category), alias=alias, version=None if version is None else str(version))
         line = settle(client, category)
-        if line and line[-1].tags["candidate_version"] == str(candidate.version):
+        _check_champion(category, line, replaces)
+        if line and line[-1].tags.get("candidate_version") == str(candidate.version):
             return _promotion(line[-1], created=False)
+        turned_down = refusal(client, category, candidate)
+        if turned_down and not override:
+            raise Error(f"{turned_down}; choose another one, or promote it with --override and the reason")
         judged = judge(candidate, line[-1] if line else None, settings)
+        content = {"gates": [asdict(gate) for gate in judged.gates]}
         if judged.failed and not override:
+            log.append(client, category, event=BLOCKED, subject=address(candidate), content=content, why=why, who=who)
             said = "; ".join(f"{gate.name}: {gate.why}" for gate in judged.failed)
             failed = f"{len(judged.failed)} of {len(judged.gates)} gates"
             raise Error(
@@ -110,25 +137,30 @@ def promote(
                 f"train a better one, or promote it with --override and the reason"
             )
         tags = {
+            **inherited(candidate),
             "candidate_version": str(candidate.version),
             "replaces": str(line[-1].version) if line else NOTHING,
             "who": who,
             "why": why,
-            "gates": json.dumps([asdict(gate) for gate in judged.gates]),
-            "overridden": str(bool(judged.failed)).lower(),
+            "gates": json.dumps(content["gates"]),
+            "overridden": str(bool(judged.failed or turned_down)).lower(),
         }
-        return _count(client, category, release(client, category, candidate, judged.package, tags))
+        intent = _intend(client, category, PROMOTING, candidate, tags, content)
+        return _count(client, category, release(client, category, candidate, judged.package, tags | intent), PROMOTED)
 
 
-def rollback(category: str, *, why: str, who: str | None = None, to: int | None = None) -> Promotion:
+def rollback(
+    category: str, *, why: str, who: str | None = None, to: int | None = None, replaces: str | None = None
+) -> Promotion:
     """Makes the champion before the present one, or released version `to`, champion again, as a new version.
 
-    After a rollback the next one goes one further back, never forth again.
+    After a rollback the next one goes one further back, never forth again. `replaces` as for `promote`.
     """
-    why, who = _reason(why), who or account()
+    why, who = reason(why), who or account()
     with explained(f"rolling {category} back", rights=rights(category)):
         client = connect()
         line = settle(client, category)
+        _check_champion(category, line, replaces)
         by_number = {int(version.version): version for version in line}
         if not line:
             raise Error(f"{category} has no champion yet; promote one first")
@@ -145,34 +177,66 @@ def rollback(category: str, *, why: str, who: str | None = None, to: int | None 
             "who": who,
             "why": why,
         }
+        tags.pop(LOG_TAG, None)
+        intent = _intend(client, category, ROLLING_BACK, former, tags, {})
         source = str(former.source)  # models:/m-<id> of the released experiment: the very files that were served
         created = client.create_model_version(
             released(category),
             source,
             run_id=former.run_id,
             model_id=source.removeprefix("models:/"),
-            tags=tags,
+            tags=tags | intent,
             description=former.description,
         )
-        return _count(client, category, created)
+        return _count(client, category, created, ROLLED_BACK)
 
 
-def settle(client: "MlflowClient", category: str) -> "list[ModelVersion]":
-    """The champions in order; moves the aliases champion and previous to the last two where they are not there."""
-    line = succession(released_versions(client, category))
-    if line:
-        aliases = client.get_registered_model(released(category)).aliases
-        for alias, version in zip((CHAMPION, PREVIOUS), reversed(line[-2:]), strict=False):
-            if str(aliases.get(alias)) != str(version.version):
-                client.set_registered_model_alias(released(category), alias, version.version)
-    return line
+def _check_champion(category: str, line: "list[ModelVersion]", expected: str | None) -> None:
+    present = str(line[-1].version) if line else NOTHING
+    if expected is not None and expected != present:
+        state = f"version {present} by {line[-1].tags.get('who')}" if line else "none yet"
+        raise Error(
+            f"{category}: the champion is {state}, not {expected} as it was when this was decided; look again and "
+            "decide anew"
+        )
 
 
-def _count(client: "MlflowClient", category: str, created: "ModelVersion") -> Promotion:
+def _intend(
+    client: "MlflowClient",
+    category: str,
+    event: str,
+    subject: "ModelVersion",
+    tags: Mapping[str, str],
+    content: Mapping[str, Any],
+) -> dict[str, str]:
+    """Writes into the log what is about to be released, and returns the tag that ties the version to it."""
+    entry = log.append(
+        client,
+        category,
+        event=event,
+        subject=address(subject),
+        content={**content, "replaces": tags["replaces"], "tags": log.fingerprints(tags)},
+        why=tags["why"],
+        who=tags["who"],
+    )
+    return {LOG_TAG: entry.hash}
+
+
+def _count(client: "MlflowClient", category: str, created: "ModelVersion", event: str) -> Promotion:
     """The promotion, if `created` follows the champion it was meant to replace; else an Error: someone was faster."""
-    line = settle(client, category)
+    line = settle(client, category, created=created)
     for version in line:
         if version.version == created.version:
+            tags, content = version.tags, {"intent": version.tags[LOG_TAG]}  # whose version is not missed if deleted
+            log.append(
+                client,
+                category,
+                event=event,
+                subject=address(version),
+                content=content,
+                why=tags["why"],
+                who=tags["who"],
+            )
             return _promotion(version, created=True)
     raise Error(
         f"{category}: someone else changed the champion at the same time (it is version {line[-1].version} now); "
@@ -195,13 +259,7 @@ def _promotion(version: "ModelVersion", *, created: bool) -> Promotion:
 def _before(version: "ModelVersion", by_number: "dict[int, ModelVersion]") -> int | None:
     """The champion before `version`, where a version that a rollback made counts as the one it restored."""
     original = version
-    while "restores" in original.tags:
-        original = by_number[int(original.tags["restores"])]
+    while (restored := original.tags.get("restores")) and int(restored) in by_number:
+        original = by_number[int(restored)]
     replaced = original.tags["replaces"]
     return None if replaced == NOTHING else int(replaced)
-
-
-def _reason(why: str) -> str:
-    if not why.strip():
-        raise Error("a promotion or rollback needs a reason; give it with --why")
-    return why.strip()

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 from destseg import Error, __version__
 from destseg.files import sha256
-from destseg.registry import evidence, images, integrity, pyfunc
+from destseg.registry import evidence, images, integrity, log, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
+from destseg.registry.listing import address
 from destseg.storage import versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
+REGISTERED = "registered"  # the entry of the log
+LOG_TAG = "log"  # of a version: the hash of its entry
+LATER = (LOG_TAG, "superseded_by", "turned_down", "comparison")  # tags that a candidate gets after its entry
 CHALLENGER = "challenger"
 BLOCK = 1000  # metrics that one request of MLflow may hold
 PARAMS_BLOCK = 100  # parameters that one request may hold
@@ -46,6 +50,7 @@ def register(category: str, *, root: Path = Path()) -> Registration:
         client = connect()
         former = _by_key(client, category, versions.training_key(root, category))
         if former is not None:
+            _record(client, category, former)
             _settle(client, category)
             return _registration(client, former, created=False)
     evidence.check_current(category, root)
@@ -56,7 +61,9 @@ def submit(category: str, lineage: evidence.Lineage, *, root: Path = Path()) -> 
     """Registers build/<category>/ under a lineage that the caller vouches for."""
     with explained(f"registering {category}"):
         client = connect()
-        number = _create(client, category, root, lineage).version
+        created = _create(client, category, root, lineage)
+        number = created.version
+        _record(client, category, created)
         first = _by_key(client, category, lineage.training_key)
         if first is None:
             raise Error(f"version {number} of {candidates(category)} was deleted while it was being registered")
@@ -119,7 +126,7 @@ def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence
     metrics = evidence.metrics(category, root)
     requirements = pyfunc.scoring_requirements()
     ensure_model(client, candidates(category), category)
-    log.info("registering %s: %d files, dataset version %s", category, len(files), lineage.dataset_version)
+    logger.info("registering %s: %d files, dataset version %s", category, len(files), lineage.dataset_version)
     with (
         tempfile.TemporaryDirectory() as temporary,
         mlflow.start_run(
@@ -130,7 +137,7 @@ def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence
         evidence.collect(category, root, lineage, record)
         _log_run(client, run.info.run_id, category, root, lineage, metrics)
         mlflow.log_artifacts(str(record))
-        log.info("uploading the model of %s", category)
+        logger.info("uploading the model of %s", category)
         model = pyfunc.log(package, requirements, {"category": category, "dataset_version": lineage.dataset_version})
         tags = {
             "category": category,
@@ -197,6 +204,21 @@ def _log_run(
     )
     while block := list(islice(points, BLOCK)):
         client.log_batch(run_id, metrics=block)
+
+
+def _record(client: "MlflowClient", category: str, version: "ModelVersion") -> None:
+    """Writes the registration into the log, once: a kill before leaves that to the next `destseg register`."""
+    if LOG_TAG in version.tags:
+        return
+    subject = address(version)
+    written = (one for one in log.read(client, category) if one.event == REGISTERED and one.subject == subject)
+    entry = next(written, None)
+    if entry is None:
+        tags = {key: value for key, value in version.tags.items() if key not in LATER}
+        why = f"trained on dataset version {tags['dataset_version']}, commit {tags['commit']}"
+        content = {"tags": log.fingerprints(tags)}
+        entry = log.append(client, category, event=REGISTERED, subject=subject, content=content, why=why)
+    client.set_model_version_tag(version.name, version.version, LOG_TAG, entry.hash)
 
 
 def _settle(client: "MlflowClient", category: str) -> None:

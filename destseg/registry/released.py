@@ -31,13 +31,13 @@ def release(
     import mlflow
 
     name = released(category)
-    inherited = {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
-    metrics: dict[str, float] = json.loads(inherited["metrics"])
+    taken = inherited(candidate)
+    metrics: dict[str, float] = json.loads(taken["metrics"])
     requirements = _requirements(candidate)
     ensure_model(client, name, category)
     place = experiment(client, released_experiment(category))
     log.info("copying candidate %s of %s and its evidence", candidate.version, category)
-    origin = {key: inherited[key] for key in ORIGIN if key in inherited} | {"candidate_run": str(candidate.run_id)}
+    origin = {key: taken[key] for key in ORIGIN if key in taken} | {"candidate_run": str(candidate.run_id)}
     with tempfile.TemporaryDirectory() as temporary:
         record = _evidence(candidate, Path(temporary))
         run_name = f"{category}-candidate-{candidate.version}"
@@ -51,9 +51,14 @@ def release(
         model.model_uri,
         run_id=run.info.run_id,
         model_id=model.model_id,
-        tags=inherited | tags,
-        description=description(inherited, metrics),
+        tags=taken | tags,
+        description=description(taken, metrics),
     )
+
+
+def inherited(candidate: "ModelVersion") -> dict[str, str]:
+    """The tags that a released version takes over from its candidate."""
+    return {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
 
 
 def _evidence(candidate: "ModelVersion", into: Path) -> Path:

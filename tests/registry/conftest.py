@@ -153,12 +153,15 @@ def category(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def train(results: Callable[..., Path], lineage: Callable[..., Lineage], category: str) -> Callable[..., Path]:
-    """A function that registers a training with these weights, and returns the repository's root."""
+def train(
+    results: Callable[..., Path], lineage: Callable[..., Lineage], compared: Callable[..., Any], category: str
+) -> Callable[..., Path]:
+    """A function that registers and compares a training with these weights, and returns the repository's root."""
 
     def run(key: str, *, clean: bool = True, image_auroc: float = 0.97) -> Path:
         root = results(category, weights=key.encode(), image_auroc=image_auroc)
         submit(category, lineage(root, key, category=category, clean=clean), root=root)
+        compared(category)
         return root
 
     return run

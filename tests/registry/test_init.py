@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from destseg import Error
-from destseg.registry.connection import candidates, connect, released, released_experiment
+from destseg.registry import log
+from destseg.registry.connection import candidates, connect, log_model, released, released_experiment
 from destseg.registry.evidence import Lineage
 from destseg.registry.grants import GRANTS, things, wanted
 from destseg.registry.init import init
@@ -28,7 +29,7 @@ def test_models_and_experiments_are_created_once(category: str) -> None:
     assert first.created == tuple(f"created: {name}" for one in (category, f"{category[:38]}-b") for name in names(one))
     assert first.present + first.granted + first.changed == ()
     client = connect()
-    for model in (candidates(category), released(category)):
+    for model in (candidates(category), released(category), log_model(category)):
         assert client.get_registered_model(model).tags == {"category": category}
     places = {
         client.get_experiment_by_name(n).artifact_location
@@ -36,9 +37,12 @@ def test_models_and_experiments_are_created_once(category: str) -> None:
     }
     assert len(places) == 2
 
+    assert [entry.event for entry in log.read(client, category)] == ["begun"]
+
     again = init([category], {})
     assert again.present == tuple(f"there already: {name}" for name in names(category))
     assert again.created + again.granted + again.changed == ()
+    assert len(log.read(client, category)) == 1
 
 
 @pytest.mark.usefixtures("store")
@@ -48,8 +52,9 @@ def test_what_a_training_made_before_is_completed(
     root = results(category)
     assert submit(category, lineage(root, "a", category=category), root=root).version == 1
     done = init([category], {})
-    assert done.present == tuple(f"there already: {name}" for name in names(category)[:2])
-    assert done.created == tuple(f"created: {name}" for name in names(category)[2:])
+    candidate, training, *others, entries = names(category)
+    assert done.present == tuple(f"there already: {name}" for name in (candidate, training, entries))
+    assert done.created == tuple(f"created: {name}" for name in others)
     compared(category)
     assert promote(category, why="first", root=root).version == 1
     runs = connect().search_runs([connect().get_experiment_by_name(released_experiment(category)).experiment_id])
@@ -63,7 +68,7 @@ def test_grants_without_accounts_are_refused_before_anything_is_made(category: s
     assert connect().search_registered_models(f"name='{released(category)}'") == []
 
 
-@pytest.mark.parametrize("wrong", ["../x", "washer-released", "washer-candidates"])
+@pytest.mark.parametrize("wrong", ["../x", "washer-released", "washer-candidates", "washer-log"])
 @pytest.mark.usefixtures("store")
 def test_a_name_that_is_none_or_another_category_s_makes_nothing(wrong: str) -> None:
     with pytest.raises(Error, match=f"category '{re.escape(wrong)}': "):
@@ -73,8 +78,8 @@ def test_a_name_that_is_none_or_another_category_s_makes_nothing(wrong: str) -> 
 
 def test_an_account_with_two_roles_has_the_stronger_permission() -> None:
     both = wanted("washer", {"line": ["ada"], "ingest": ["ada"], "quality": ["grace"], "trainer": ["grace"]})
-    assert [both["ada", thing] for thing in things("washer")] == ["READ"] * 4
-    assert [both["grace", thing] for thing in things("washer")] == ["EDIT"] * 4
+    assert [both["ada", thing] for thing in things("washer")] == ["READ"] * 5
+    assert [both["grace", thing] for thing in things("washer")] == ["EDIT"] * 5
 
 
 def test_the_guide_lists_what_is_granted() -> None:

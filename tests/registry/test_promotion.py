@@ -1,7 +1,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -9,32 +8,16 @@ import pytest
 from destseg import Error
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
-from destseg.registry.evidence import Lineage
-from destseg.registry.history import history
-from destseg.registry.promotion import promote, rollback, settle
-from destseg.registry.register import submit
+from destseg.registry.history import history, settle
+from destseg.registry.promotion import promote, rollback
 from destseg.registry.released import release
 
 Results = Callable[..., Path]
-Make = Callable[..., Lineage]
 pytestmark = pytest.mark.usefixtures("store")
 
 
 def champion(category: str, alias: str = "champion") -> str:
     return str(connect().get_registered_model(released(category)).aliases.get(alias))
-
-
-@pytest.fixture
-def train(results: Results, lineage: Make, compared: Callable[..., Any], category: str) -> Callable[..., Path]:
-    """A function that registers and compares a training with these weights, and returns the repository's root."""
-
-    def run(key: str, *, clean: bool = True, image_auroc: float = 0.97) -> Path:
-        root = results(category, weights=key.encode(), image_auroc=image_auroc)
-        submit(category, lineage(root, key, category=category, clean=clean), root=root)
-        compared(category)
-        return root
-
-    return run
 
 
 def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[..., Path], category: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from destseg import Error
-from destseg.registry.connection import candidates, connect, released
+from destseg.registry.connection import candidates, connect, log_model, released
 from destseg.registry.evidence import Lineage
 from destseg.registry.history import history
 from destseg.registry.policy import promote_by_policy
@@ -109,6 +109,7 @@ def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_may_pro
     }
     accounts.create_user("trainer", PASSWORD)
     accounts.grant_user_permission("trainer", "registered_model", candidates("washer"), "EDIT")
+    accounts.grant_user_permission("trainer", "registered_model", log_model("washer"), "EDIT")
     accounts.grant_user_permission("trainer", "experiment", experiments["destseg-washer"], "EDIT")
 
     _sign_in(monkeypatch, "trainer")
@@ -116,7 +117,7 @@ def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_may_pro
     with pytest.raises(
         Error,
         match=r"promoting washer is not allowed to trainer; an administrator of the registry at .* has to grant EDIT "
-        "on the registered model destseg-washer and on the experiment destseg-washer-released",
+        "on the registered models destseg-washer and destseg-washer-log and on the experiment destseg-washer-released",
     ):
         promote_by_policy("washer", root)
     assert [entry.version for entry in history("washer")] == [1]
