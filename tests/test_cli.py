@@ -9,8 +9,8 @@ import pytest
 from destseg import __version__
 
 VERBS = (
-    "demo up ingest validate student segmentation evaluate package import-checkpoint register compare promote rollback "
-    "history health trace predict"
+    "demo up ingest validate student segmentation evaluate package import-checkpoint register compare promote "
+    "turn-down rollback history health trace predict"
 )
 GROUPS = {
     "dataset": "demo add check list",

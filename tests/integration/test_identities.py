@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from mlflow.server.auth.client import AuthServiceClient
 
 from destseg import Error
 from destseg.local import loopback
-from destseg.registry.connection import candidates, released, released_experiment
+from destseg.registry import integrity, log
+from destseg.registry.addresses import resolve
+from destseg.registry.connection import candidates, log_model, released, released_experiment
 from destseg.registry.grants import GRANTS, things
 from destseg.registry.init import Initialised, init
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
+from destseg.registry.verify import NO_ENTRY, verify
 from destseg.storage.process import QUIET
 
 from ..registry.conftest import compared, lineage, results  # noqa: F401  # fixtures
@@ -28,7 +32,7 @@ from .server import running
 
 INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"
-MODEL, CANDIDATES = released(CATEGORY), candidates(CATEGORY)
+MODEL, CANDIDATES, LOG = released(CATEGORY), candidates(CATEGORY), log_model(CATEGORY)
 TRAINED, RELEASED = MODEL, released_experiment(CATEGORY)
 REFUSED = r"Permission denied|403"
 REFUSALS = (MlflowException, requests.HTTPError)  # the latter of a file
@@ -103,6 +107,10 @@ def run_of(client: MlflowClient) -> str:
     return str(client.get_model_version(MODEL, "1").run_id)
 
 
+def model_of(client: MlflowClient) -> str:
+    return str(client.get_model_version(MODEL, "1").source).removeprefix("models:/")
+
+
 CHANGES: dict[str, Callable[[MlflowClient], object]] = {
     "create version": lambda c: c.create_model_version(MODEL, c.get_model_version(CANDIDATES, "1").source),
     "copy version": lambda c: c.copy_model_version(f"models:/{CANDIDATES}/1", MODEL),
@@ -125,6 +133,31 @@ CHANGES: dict[str, Callable[[MlflowClient], object]] = {
     "delete a released run": lambda c: c.delete_run(run_of(c)),
     "delete the released experiment": lambda c: c.delete_experiment(c.get_experiment_by_name(RELEASED).experiment_id),
     "add a file to a released run": lambda c: c.log_text(run_of(c), "better", "report.html"),
+    "archive and replace the versions": lambda c: c.transition_model_version_stage(
+        MODEL, "1", "Production", archive_existing_versions=True
+    ),
+    "create version from its own files": lambda c: c.create_model_version(MODEL, "s3://elsewhere/model"),
+    "take the alias along": lambda c: c.set_registered_model_alias(MODEL, "champion", "2"),
+    "tag the released model": lambda c: c.set_logged_model_tags(model_of(c), {"commit": "0" * 40}),
+    "delete a tag of the released model": lambda c: c.delete_logged_model_tag(model_of(c), "mlflow.user"),
+    "finish the released model as failed": lambda c: c.finalize_logged_model(model_of(c), "FAILED"),
+    "delete the released model": lambda c: c.delete_logged_model(model_of(c)),
+    "make a model of its own among the released": lambda c: c.create_logged_model(
+        c.get_experiment_by_name(RELEASED).experiment_id
+    ),
+    "end a released run": lambda c: c.set_terminated(run_of(c), "FAILED"),
+    "rename a released run": lambda c: c.update_run(run_of(c), name="better"),
+    "delete a tag of a released run": lambda c: c.delete_tag(run_of(c), "commit"),
+    "add a parameter to a released run": lambda c: c.log_param(run_of(c), "steps", 1),
+    "rename the released experiment": lambda c: c.rename_experiment(
+        c.get_experiment_by_name(RELEASED).experiment_id, "another"
+    ),
+    "tag the released experiment": lambda c: c.set_experiment_tag(
+        c.get_experiment_by_name(RELEASED).experiment_id, "mine", "1"
+    ),
+    "delete an entry of the log": lambda c: c.delete_model_version(LOG, "1"),
+    "delete a tag of an entry": lambda c: c.delete_model_version_tag(LOG, "1", "why"),
+    "delete the log": lambda c: c.delete_registered_model(LOG),
 }
 
 
@@ -138,6 +171,51 @@ def test_a_trainer_changes_nothing_of_what_is_released(released_model: Registry,
         pytest.raises(REFUSALS, match=REFUSED),
     ):
         CHANGES[change](client)
+
+
+def test_what_is_served_is_the_same_after_all_that_a_trainer_tried(
+    released_model: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the line's address leads to: version, tags, files as they are downloaded; and the history behind it."""
+    before = served(released_model, tmp_path / "before", monkeypatch)
+    with released_model.account("trainer") as client, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for change in CHANGES.values():
+            with pytest.raises(REFUSALS, match=REFUSED):
+                change(client)
+        # What it may do: all that is its own.
+        client.set_model_version_tag(CANDIDATES, "1", "metrics", '{"image_auroc": 1.0}')
+        client.set_registered_model_alias(CANDIDATES, "champion", "1")
+        client.log_text(client.get_model_version(CANDIDATES, "1").run_id, "better", "evaluation/report.html")
+        client.create_model_version(LOG, "destseg-log:/washer", tags={"event": "promoted", "who": "quality"})
+    assert served(released_model, tmp_path / "after", monkeypatch) == before
+    with released_model.account("quality"):
+        about = {finding.about for finding in verify(CATEGORY, files=True).errors}
+    assert about == {f"models:/{CANDIDATES}/1", f"models:/{LOG}/5"}  # what it did is seen
+
+
+def served(
+    registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, object], dict[str, str]]:
+    monkeypatch.setenv("DESTSEG_CACHE", str(cache))
+    with registry.account("line") as client:
+        version = client.get_model_version_by_alias(MODEL, "champion")
+        package = resolve(f"models:/{MODEL}@champion")
+        return {**dict(version), "aliases": None}, integrity.digests(package)
+
+
+def test_a_trainer_s_names_do_not_reach_what_is_served(released_model: Registry) -> None:
+    """EDIT renames: the candidates away, and nothing onto the released model's name."""
+    with released_model.account("trainer") as client:
+        with pytest.raises(MlflowException, match="already exists"):
+            client.rename_registered_model(CANDIDATES, MODEL)
+        client.rename_registered_model(LOG, f"{LOG}-hidden")
+    with released_model.account("quality"):
+        assert any(finding.text == NO_ENTRY for finding in verify(CATEGORY).errors)
+    with released_model.account("admin") as client:
+        client.rename_registered_model(f"{LOG}-hidden", LOG)
+    with released_model.account("trainer") as client:
+        assert client.search_model_versions(f"name='{LOG}'")
 
 
 @pytest.mark.parametrize("change", ["set champion", "set version tag", "delete model", "change a released run"])
@@ -159,12 +237,23 @@ def test_ingest_looks_a_training_up_and_registers_none(released_model: Registry)
             lambda: client.create_model_version(CANDIDATES, source),
             lambda: client.set_registered_model_alias(CANDIDATES, "challenger", "1"),
             lambda: client.set_registered_model_alias(MODEL, "champion", "1"),
+            lambda: client.create_model_version(LOG, "destseg-log:/washer", tags={"event": "promoted"}),
         ):
             with pytest.raises(REFUSALS, match=REFUSED):
                 act()
+        assert [entry.event for entry in log.read(client, CATEGORY)][:2] == ["begun", "registered"]
 
 
-@pytest.mark.parametrize("change", ["delete version", "delete model", "delete the released experiment"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete version",
+        "delete model",
+        "delete the released experiment",
+        "delete an entry of the log",
+        "delete the log",
+    ],
+)
 def test_a_quality_engineer_deletes_no_history(released_model: Registry, change: str) -> None:
     with (
         released_model.account("quality") as client,
@@ -178,6 +267,7 @@ def test_a_trainer_writes_no_file_of_a_released_model(released_model: Registry) 
         source = client.get_model_version(MODEL, "1").source.removeprefix("models:/")
         place = f"{client.get_experiment_by_name(RELEASED).experiment_id}/models/{source}/artifacts"
         own = client.get_experiment_by_name(TRAINED).experiment_id
+        run, mine = run_of(client), client.create_run(own).info.run_id
     files = f"{released_model.url}/api/2.0/mlflow-artifacts/artifacts"
     login = httpx.BasicAuth("trainer", password("trainer"))
     with httpx.Client(auth=login, trust_env=False, timeout=60) as web:
@@ -186,6 +276,15 @@ def test_a_trainer_writes_no_file_of_a_released_model(released_model: Registry) 
         for path in (f"{place}/MLmodel", f"{own}/%2E%2E/{place}/MLmodel", f"{own}%2F..%2F{place}/MLmodel"):
             assert web.put(f"{files}/{path}", content=b"worse").status_code >= 400
             assert web.delete(f"{files}/{path}").status_code >= 400
+            ajax = f"{released_model.url}/ajax-api/2.0/mlflow-artifacts"  # the same for a browser
+            assert web.put(f"{ajax}/artifacts/{path}", content=b"worse").status_code >= 400
+            for step in ("create", "complete", "abort"):  # an upload in parts
+                assert (
+                    web.post(f"{ajax}/mpu/{step}/{path}", json={"path": "MLmodel", "num_parts": 1}).status_code >= 400
+                )
+        upload = f"{released_model.url}/ajax-api/2.0/mlflow/upload-artifact"
+        assert web.post(upload, params={"run_uuid": run, "path": "a.html"}, content=b"worse").status_code >= 400
+        assert web.post(upload, params={"run_uuid": mine, "path": "a.html"}, content=b"mine").status_code == 200
 
 
 ANONYMOUS = [
@@ -228,11 +327,11 @@ def test_init_says_what_it_created_and_granted_and_a_second_one_finds_all_of_it(
     assert done is not None
     assert done.created == tuple(f"created: {thing}; managed by admin" for thing in things(CATEGORY))
     assert f"line has READ on the registered model {MODEL} now" in done.granted
-    assert len(done.granted) == 14
+    assert len(done.granted) == 18
     assert done.present + done.changed == ()
     with registry.account("admin"):
         again = init([CATEGORY], {role: [role] for role in GRANTS})
-    assert len(again.present) == 4 + 14
+    assert len(again.present) == 5 + 18
     assert again.created + again.granted + again.changed == ()
 
 
