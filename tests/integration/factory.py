@@ -138,7 +138,7 @@ class Factory:
         (self.checkout / "dvc.yaml").write_text(
             STAGES.replace("standin.py validate", "-m destseg validate") if validate else STAGES
         )
-        (self.checkout / ".gitignore").write_text("/build\n")
+        (self.checkout / ".gitignore").write_text("/build\n__pycache__/\n")
         (self.checkout / "params.yaml").write_text(yaml.safe_dump(PARAMS))
         self.repository.publish("A project")
         versions.use_cache(self.checkout, self.folder / "cache" / "dvc")
