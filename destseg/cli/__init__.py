@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from destseg import Error, __version__
-from destseg.cli import bench, dataset, registry, teacher
+from destseg.cli import bench, dataset, registry, review, teacher
 from destseg.cli.options import AsJson, Category, Precision, show_result
 from destseg.settings import read_section
 
@@ -24,6 +24,7 @@ app.add_typer(teacher.app, name="teacher")
 app.add_typer(bench.app, name="bench")
 app.add_typer(registry.group, name="registry")
 app.add_typer(registry.app)
+app.add_typer(review.app)
 
 Deterministic = Annotated[
     bool,

@@ -12,6 +12,7 @@ from destseg.dataset.layout import GOOD
 from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.evaluation.charts import Line, line_chart, strip_chart
 from destseg.evaluation.figures import colour_bar
+from destseg.evaluation.meanings import MEANINGS
 from destseg.evaluation.metrics import Metrics
 from destseg.evaluation.origin import Origin
 from destseg.evaluation.ranking import PRO_LIMIT, Curve
@@ -19,21 +20,6 @@ from destseg.evaluation.rates import CONFIDENCE, Rate, Rates
 from destseg.evaluation.result import Evaluation
 from destseg.evaluation.scored import Scored
 from destseg.model.calibration import Calibration
-
-# metric: (name, what it says to someone who does not compute it)
-_MEANINGS = {
-    "image_auroc": ("Image AUROC", "how often a defect image scores above a normal one; 0.5 is chance"),
-    "pixel_auroc": ("Pixel AUROC", "the same for defective and normal pixels"),
-    "pixel_ap": ("Pixel AP", "how pure the marked area is, averaged over how much of the defects it covers"),
-    "iap": ("IAP", "how pure the marked area is, averaged over how many of the defects are found"),
-    "iap90": ("IAP@90", "how pure the marked area is once 90\u00a0% of the defects are found"),
-    "pro": (
-        "PRO",
-        f"how much of each defect is covered, while up to {100 * PRO_LIMIT:.0f}\u00a0% of normal pixels are marked",
-    ),
-    "image_f1_max": ("Image F1-max", "balance of found and falsely rejected images at the best threshold in hindsight"),
-    "pixel_f1_max": ("Pixel F1-max", "the same for defective and normal pixels"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +50,7 @@ def render(
         origin=origin,
         found=found,
         counts=found.counts,
-        meanings=_MEANINGS,
+        meanings=MEANINGS,
         calibration=calibration,
         needed=_needed(calibration) if calibration else None,
         rows=_rows(found.rates),

@@ -1,0 +1,95 @@
+"""The application: its pages, and what holds for every answer of it."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from destseg import Error
+from destseg.registry.rest import Absent, Forbidden, Unauthorised
+from destseg.review.desk import Desk
+from destseg.review.forms import Refused
+from destseg.review.pages import acts, candidate, categories, category, gallery, record, sign_in
+from destseg.review.pages.session import SignInNeeded, forget_cookie
+from destseg.review.render import page
+
+log = logging.getLogger("destseg.review")
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    # No script, style, font or picture but our own files; no frame around us; forms go to us only.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+CODES: tuple[tuple[type[Error], int], ...] = ((Absent, 404), (Forbidden, 403), (Refused, 403), (Error, 400))
+TITLES = {400: "This did not work", 403: "Not allowed", 404: "Not there"}
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """The page of this desk."""
+    app = FastAPI(title="destseg review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.desk = desk
+    app.mount("/static", StaticFiles(directory=STATIC))
+    for part in (sign_in, categories, record, gallery, candidate, acts, category):
+        app.include_router(part.router)
+    app.middleware("http")(_every_answer)
+    app.add_exception_handler(SignInNeeded, _sign_in)
+    app.add_exception_handler(Unauthorised, _sign_in)
+    app.add_exception_handler(Error, _error)
+    app.add_exception_handler(HTTPException, _error)
+    return app
+
+
+async def _every_answer(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuses what came to another name than ours, adds the headers, and writes one line without a query to the log."""
+    desk: Desk = request.app.state.desk
+    begun = time.perf_counter()
+    if request.headers.get("host", "").lower() != desk.host:
+        answer: Response = Response(f"this is {desk.address}; open that address\n", 421, media_type="text/plain")
+    else:
+        answer = await call_next(request)
+        session = getattr(request.state, "begun", None)
+        if session is not None:  # begun without a sign-in, where the registry has no accounts
+            answer.set_cookie(
+                desk.cookie("session"), session.id, secure=desk.secure, httponly=True, samesite="strict", path="/"
+            )
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if desk.secure:
+        answer.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    answer.headers.setdefault("Cache-Control", "no-cache" if request.url.path.startswith("/static/") else "no-store")
+    milliseconds = 1000 * (time.perf_counter() - begun)
+    log.info("%s %s %d %.0f ms", request.method, ascii(request.url.path)[1:-1], answer.status_code, milliseconds)
+    return answer
+
+
+async def _sign_in(request: Request, error: Exception) -> Response:
+    """To the sign-in form, and back to where one was."""
+    desk: Desk = request.app.state.desk
+    target = f"{request.url.path}" if request.method == "GET" else "/"
+    if request.headers.get("hx-request"):
+        answer = Response(status_code=204, headers={"HX-Redirect": "/sign-in"})
+    else:
+        answer = RedirectResponse(sign_in.address(target), 303)
+    if isinstance(error, Unauthorised):  # the password was changed, or the account deleted, since it signed in
+        forget_cookie(desk, request, answer)
+    return answer
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        code, said = error.status_code, str(error.detail)
+    else:
+        code, said = next(code for kind, code in CODES if isinstance(error, kind)), str(error)
+    title = TITLES.get(code, HTTPStatus(code).phrase)
+    return page(request, "error.html", title=title, said=said, status_code=code)

@@ -1,0 +1,115 @@
+"""Files of the registry on this disk, by their SHA-256: downloaded once, and given only to who may read the version."""
+
+import json
+import os
+import re
+import threading
+import zipfile
+from collections import OrderedDict
+from datetime import date
+from pathlib import Path
+
+from destseg import Error
+from destseg.files import sha256
+from destseg.registry.rest import Rest
+from destseg.review.comparison import FILE, GALLERY, Comparison, Reference, read
+
+LIMITS = {FILE: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes; 1,000 images make about 60 MB
+PICTURE_LIMIT = 8 * 2**20
+PICTURES = ("photo", "truth", "champion", "challenger")
+_MEMBER = re.compile(rf"(0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})\.webp")
+_WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
+_OPEN = 8  # parsed comparisons and opened galleries kept
+
+
+class Artifacts:
+    """The cache. Whoever asks has made sure before that the caller may read the version that names the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._comparisons: OrderedDict[str, Comparison] = OrderedDict()
+        self._galleries: OrderedDict[str, Gallery] = OrderedDict()
+
+    def comparison(self, registry: Rest, named: Reference) -> Comparison:
+        """The comparison that a version names."""
+        digest = named.files[FILE]
+        with self._lock:
+            known = self._comparisons.get(digest)
+        if known is None:
+            known = read(self._file(registry, named, FILE))
+            with self._lock:
+                self._comparisons[digest] = known
+                while len(self._comparisons) > _OPEN:
+                    self._comparisons.popitem(last=False)
+        return known
+
+    def picture(self, registry: Rest, named: Reference, index: int, what: str) -> bytes:
+        """A picture of its gallery, as WebP."""
+        digest = named.files[GALLERY]
+        with self._lock:
+            known = self._galleries.get(digest)
+        if known is None:
+            known = Gallery(self._file(registry, named, GALLERY))
+            with self._lock:
+                self._galleries[digest] = known
+                while len(self._galleries) > _OPEN:
+                    self._galleries.popitem(last=False)
+        return known.picture(index, what)
+
+    def report(self, registry: Rest, run_id: str, name: str, limit: int) -> Path:
+        """A page that was kept with a run; nothing in the registry says its SHA-256, so it is asked for each day."""
+        path = self._folder / "reports" / f"{run_id}-{date.today():%Y%m%d}.html"
+        if not re.fullmatch("[0-9a-f]{32}", run_id):
+            raise Error(f"{run_id!r} is no run of MLflow's; expected 32 hexadecimal digits")
+        if not path.is_file():
+            registry.download(run_id, name, path, limit=limit)
+        return path
+
+    def _file(self, registry: Rest, named: Reference, name: str) -> Path:
+        digest = named.files[name]
+        path = self._folder / digest[:2] / digest
+        with self._lock:
+            lock = self._locks.setdefault(digest, threading.Lock())
+        with lock:  # of many pictures that are asked for at once, one downloads the gallery
+            if not path.is_file() or sha256(path) != digest:
+                registry.download(named.run_id, f"comparison/{name}", path, limit=LIMITS[name], sha256=digest)
+        return path
+
+
+class Gallery:
+    """A gallery.zip: entries by the names that they must have, stored as they are."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise Error(f"{GALLERY} cannot be read ({error}); compare again") from None
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._archive.infolist():
+            if not _MEMBER.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
+                raise Error(f"{GALLERY} holds {json.dumps(entry.filename)}, expected stored pictures; compare again")
+            if entry.file_size > PICTURE_LIMIT:
+                raise Error(f"{GALLERY}: {entry.filename} has {entry.file_size} bytes, at most {PICTURE_LIMIT}")
+            self._entries[entry.filename] = entry
+
+    def picture(self, index: int, what: str) -> bytes:
+        """The bytes of a WebP picture; an Error where there is none."""
+        entry = self._entries.get(f"{index}/{what}.webp")
+        if entry is None:
+            raise Error(f"{GALLERY} has no picture {what!r} of image {index}")
+        try:
+            with self._archive.open(entry) as file:
+                content = file.read(PICTURE_LIMIT + 1)
+        except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: it is encrypted
+            raise Error(f"{GALLERY} cannot be read ({error}); compare again") from None
+        if not _WEBP.match(content[:12]):
+            raise Error(f"{GALLERY}: {entry.filename} is no WebP picture; compare again")
+        return content
+
+
+def cache() -> Path:
+    """$DESTSEG_CACHE/review, by default ~/.cache/destseg/review; deleting it only costs new downloads."""
+    root = os.environ.get("DESTSEG_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "destseg") / "review"

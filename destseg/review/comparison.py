@@ -1,0 +1,211 @@
+"""A comparison from the registry: read as data, its shape checked, as anyone who may train could have made it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from destseg import Error
+
+FILE = "comparison.json"
+GALLERY = "gallery.zip"
+TAG = "comparison"  # of the candidate version
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(max_length=2000)]
+Texts = Annotated[list[Text], Field(max_length=20_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Reference(_Part):
+    """The tag of a version that names its comparison."""
+
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    champion: Annotated[str, Field(pattern=r"^([0-9]{1,9}|none)$")]
+    dataset_version: Text
+    files: dict[Text, Sha256]
+
+
+class Kind(_Part):
+    """A defect type in the acceptance set."""
+
+    images: int
+    caught: int | None
+
+
+class FalseRejects(_Part):
+    """Good images that a model rejects, with the 95 % interval of the rate."""
+
+    count: int
+    images: int
+    rate: float
+    low: float
+    high: float
+
+
+class Calibration(_Part):
+    """Where a model's threshold comes from."""
+
+    threshold: float
+    target_rate: float
+    provable_rate: float
+    confidence: float
+    images: int
+
+
+class Model(_Part):
+    """One of the two models, evaluated anew."""
+
+    address: Text = ""
+    version: int | None = None
+    dataset_version: Text = ""
+    commit: Text = ""
+    teacher: dict[Text, Text] = Field(default_factory=dict)
+    metrics: dict[Text, float | None]
+    kinds: dict[Text, Kind]
+    false_rejects: FalseRejects | None
+    calibration: Calibration | None
+    latency_ms: float | None
+    golden_wrong: Texts
+
+
+class Difference(_Part):
+    """Challenger minus champion in one metric, with the 95 % interval."""
+
+    champion: float
+    challenger: float
+    low: float
+    high: float
+
+
+class Verdict(_Part):
+    """What a model says of one image."""
+
+    score: float
+    rejected: bool | None
+    place: float | None
+
+
+class Image(_Part):
+    """An image of the acceptance set; its place in the list names its folder in the gallery."""
+
+    name: Text
+    kind: Text
+    challenger: Verdict
+    champion: Verdict | None
+
+
+class Point(_Part):
+    """An operating point of the challenger."""
+
+    rate: float
+    provable_rate: float
+    threshold: float
+    false_rejects: int
+    escapes: dict[Text, int]
+
+    @property
+    def missed(self) -> int:
+        """Defect images that it would let pass."""
+        return sum(self.escapes.values())
+
+
+class Param(_Part):
+    """A setting that differs."""
+
+    name: Text
+    champion: object = None
+    challenger: object = None
+
+
+class Data(_Part):
+    """How the dataset changed since the champion's."""
+
+    added: int = 0
+    removed: int = 0
+    added_names: Texts = Field(default_factory=list)
+    since: Text | None = Field(default=None, alias="from")
+
+
+class Code(_Part):
+    """How the code changed."""
+
+    champion: Text | None = None
+    challenger: Text | None = None
+    commits: Texts = Field(default_factory=list)
+    files: Texts = Field(default_factory=list)
+
+
+class Changes(_Part):
+    """What changed since the champion was trained."""
+
+    params: Annotated[list[Param], Field(max_length=2000)] = Field(default_factory=list)
+    data: Data = Data()
+    code: Code = Code()
+
+
+class Comparison(_Part):
+    """comparison.json."""
+
+    category: Text
+    dataset_version: Text
+    commit: Text = ""
+    made: Text
+    destseg: Text = ""
+    machine: Text = ""
+    synthetic: bool
+    pushed: bool | None = None
+    kinds: dict[Text, int]
+    challenger: Model
+    champion: Model | None
+    differences: dict[Text, Difference | None]
+    verdict: Text
+    better: Texts
+    worse: Texts
+    newly_missed: Texts
+    newly_caught: Texts
+    newly_rejected: Texts
+    newly_accepted: Texts
+    changes: Changes = Changes()
+    images: Annotated[list[Image], Field(max_length=100_000)]
+    operating_points: Annotated[list[Point], Field(max_length=1000)]
+    current: int | None = None
+
+
+def reference(tag: str | None) -> Reference | None:
+    """What the version's tag says; None where it has none; an Error where the tag was not written by destseg."""
+    if not tag:
+        return None
+    try:
+        found = Reference.model_validate_json(tag)
+    except ValidationError as error:
+        raise Error(f"the tag `{TAG}` is not what `destseg compare` writes ({_said(error)}); compare again") from None
+    if missing := {FILE, GALLERY} - found.files.keys():
+        raise Error(f"the tag `{TAG}` does not name {' and '.join(sorted(missing))}; compare again")
+    return found
+
+
+def read(path: Path) -> Comparison:
+    """The content of a comparison.json."""
+    try:
+        found = Comparison.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Error(f"{FILE} is not what `destseg compare` writes ({_said(error)}); compare again") from None
+    if found.current is not None and not 0 <= found.current < len(found.operating_points):
+        raise Error(f"{FILE} names operating point {found.current} of {len(found.operating_points)}; compare again")
+    return found
+
+
+def _said(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def number_tags(text: str | None) -> dict[str, float]:
+    """The numbers of a tag that holds them as JSON; none where it holds something else."""
+    try:
+        return dict(TypeAdapter(dict[str, float]).validate_json(text or "{}"))
+    except ValidationError:
+        return {}

@@ -1,0 +1,128 @@
+"""Promote, turn down, roll back: proposed with a reason, repeated in full, confirmed, carried out, shown."""
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from destseg import Error
+from destseg.registry.connection import released
+from destseg.registry.rest import Version
+from destseg.review.acts import Act, reason
+from destseg.review.pages.category import look_now
+from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
+from destseg.review.render import clock, page
+from destseg.review.sessions import Session
+from destseg.review.standing import Standing, created, gates
+
+router = APIRouter()
+KEPT = "Your name, your reason and the time are kept for ever in the history."
+
+
+@router.post("/categories/{category}/candidates/{number}/promote")
+def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
+    """Asks to confirm a promotion."""
+    found = look_now(session, category)
+    version = found.candidate(number)
+    failed = [gate for gate in gates(version.tags) or [] if not gate.passed]
+    override = fields.get("override") == "yes"
+    effects = [f"Candidate {number} becomes the champion of {category}.", _replaced(found)]
+    effects.append("Every line that loads the champion inspects with it from its next load on.")
+    if override:
+        effects.append("Gates that fail do not stop it; the history will show that you promoted it all the same.")
+        if failed:
+            effects.append(f"Failed: {', '.join(gate.name for gate in failed)}.")
+    else:
+        effects.append("The gates run again first; if one fails, nothing is changed.")
+    act = _act(session, found, "promote", f"Promote candidate {number} of {category}", fields, effects)
+    act.arguments = (f"--version={number}", *(("--override",) if override else ()))
+    return _confirm(request, desk.acts.propose(act))
+
+
+@router.post("/categories/{category}/candidates/{number}/turn-down")
+def turn_down(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
+    """Asks to confirm that a candidate is turned down."""
+    found = look_now(session, category)
+    found.candidate(number)
+    champion = f"Version {found.champion.version} stays the champion." if found.champion else "There is no champion."
+    effects = [f"Candidate {number} of {category} is marked as turned down and is offered no more.", champion]
+    act = _act(session, found, "turn-down", f"Turn down candidate {number} of {category}", fields, effects)
+    act.arguments = (f"--version={number}",)
+    return _confirm(request, desk.acts.propose(act))
+
+
+@router.post("/categories/{category}/rollback")
+def rollback(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str) -> Response:
+    """Asks to confirm that the champion before comes back."""
+    found = look_now(session, category)
+    former = found.former
+    if former is None:
+        raise Error(f"{category} has no champion before the present one, so there is nothing to go back to")
+    effects = [
+        f"Version {former.version}, champion since {clock(created(former))}, becomes the champion of {category} again, "
+        "under a new version number.",
+        _replaced(found),
+        "Every line that loads the champion inspects with it from its next load on.",
+    ]
+    act = _act(session, found, "rollback", f"Roll {category} back to version {former.version}", fields, effects)
+    return _confirm(request, desk.acts.propose(act))
+
+
+@router.post("/acts/{id_}", dependencies=[Depends(checked_form)])
+def confirm(desk: TheDesk, session: SignedIn, id_: str) -> Response:
+    """Carries it out, once, unless the champion has changed since it was proposed."""
+    act = desk.acts.find(session, id_)
+    if act.state == "proposed":
+        champion = look_now(session, act.category).champion
+        if (champion.version if champion else None) != act.champion:
+            raise Error(
+                f"the champion of {act.category} has changed meanwhile{_by(champion)}; nothing was done, "
+                "look again and decide anew"
+            )
+        desk.acts.confirm(act)
+    return RedirectResponse(f"/acts/{act.id}", 303)
+
+
+@router.get("/acts/{id_}")
+def show(request: Request, desk: TheDesk, session: SignedIn, id_: str) -> Response:
+    """How it goes, and in the end what came of it; an unconfirmed one is asked again."""
+    act = desk.acts.find(session, id_)
+    if act.state == "proposed":
+        return _confirm(request, act)
+    entry: Version | None = None
+    if act.state == "done" and act.verb in ("promote", "rollback"):
+        version = int(act.result["version"])
+        entry = session.registry.version(released(act.category), version)
+    template = "_act.html" if "hx-request" in request.headers else "act.html"
+    return page(request, template, session=session, act=act, entry=entry, created=created)
+
+
+def _act(session: Session, found: Standing, verb: str, title: str, fields: dict[str, str], effects: list[str]) -> Act:
+    return Act(
+        category=found.category,
+        verb=verb,  # type: ignore[arg-type]  # one of the three above
+        arguments=(),
+        why=reason(fields.get("why", "")),
+        title=title,
+        effects=(*effects, KEPT),
+        champion=found.champion.version if found.champion else None,
+        owner=session,
+    )
+
+
+def _replaced(found: Standing) -> str:
+    champion = found.champion
+    if champion is None:
+        return "It is the first champion; no line has loaded one before."
+    return (
+        f"It replaces version {champion.version}, which {champion.tags.get('who', 'somebody')} made champion on "
+        f"{clock(created(champion))}; that one is kept, and a rollback brings it back."
+    )
+
+
+def _by(champion: Version | None) -> str:
+    if champion is None:
+        return ""
+    return f": {champion.tags.get('who', 'somebody')} made version {champion.version} the champion"
+
+
+def _confirm(request: Request, act: Act) -> Response:
+    return page(request, "confirm.html", session=act.owner, act=act)

@@ -1,0 +1,41 @@
+"""A candidate with its comparison, for whoever may read the version now."""
+
+from dataclasses import dataclass
+
+from destseg import Error
+from destseg.dataset.layout import check_category
+from destseg.registry.connection import candidates
+from destseg.registry.rest import Version
+from destseg.review.comparison import TAG, Comparison, Reference, reference
+from destseg.review.desk import Desk
+from destseg.review.sessions import Session
+
+FRESH = 10.0  # seconds: a page asks for dozens of pictures at once, and each request must be allowed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the decision rests on."""
+
+    version: Version
+    named: Reference
+    comparison: Comparison
+
+
+def candidate(session: Session, category: str, number: int) -> Version:
+    """The version, if the caller may read it: asked of the registry, or known from a few seconds ago."""
+    check_category(category)
+    name = candidates(category)
+    return session.memory.get(("version", name, number), FRESH, lambda: session.registry.version(name, number))
+
+
+def evidence(desk: Desk, session: Session, category: str, number: int) -> Evidence:
+    """Version and comparison; an Error where there is none."""
+    version = candidate(session, category, number)
+    named = reference(version.tags.get(TAG))
+    if named is None:
+        raise Error(f"candidate {number} of {category} was not compared yet; `destseg compare {category}` does it")
+    found = desk.artifacts.comparison(session.registry, named)
+    if found.category != category:
+        raise Error(f"the comparison of candidate {number} is one of {found.category}, expected {category}")
+    return Evidence(version=version, named=named, comparison=found)

@@ -1,0 +1,80 @@
+"""Who is signed in: kept in this process's memory only, under a random id that a cookie holds."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from destseg import Error
+from destseg.registry.rest import Rest
+from destseg.review.memory import Memory
+
+IDLE = 60 * 60.0  # seconds without a request after which a session ends
+LONGEST = 12 * 60 * 60.0  # a shift, and the hours beside it
+MOST = 500  # sessions at once
+
+
+@dataclass(kw_only=True, eq=False)
+class Session:
+    """One signed-in account. Its password leaves this object for MLflow and for the environment of an act only."""
+
+    user: str
+    registry: Rest
+    password: str | None = field(default=None, repr=False)
+    """None where the registry has no accounts."""
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    memory: Memory = field(default_factory=Memory, repr=False)
+    begun: float
+    used: float
+
+    def environment(self) -> dict[str, str]:
+        """What a command needs in its environment to act as this account."""
+        found = {"MLFLOW_TRACKING_URI": self.registry.url}
+        if self.password is not None:
+            found |= {"MLFLOW_TRACKING_USERNAME": self.user, "MLFLOW_TRACKING_PASSWORD": self.password}
+        return found
+
+
+class Sessions:
+    """All sessions of the process; `clock` counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._by_id: dict[str, Session] = {}
+
+    def begin(self, user: str, registry: Rest, password: str | None) -> Session:
+        """A new session under a new id."""
+        now = self._clock()
+        session = Session(user=user, registry=registry, password=password, begun=now, used=now)
+        with self._lock:
+            self._forget_ended(now)
+            if len(self._by_id) >= MOST:
+                raise Error(f"{MOST} sessions are open, the most there may be; sign out elsewhere or try again later")
+            self._by_id[session.id] = session
+        return session
+
+    def find(self, id_: str | None) -> Session | None:
+        """The session with this id, unless it has ended."""
+        now = self._clock()
+        with self._lock:
+            session = self._by_id.get(id_ or "")
+            if session is None or self._ended(session, now):
+                return None
+            session.used = now
+            return session
+
+    def end(self, session: Session) -> None:
+        """Signs out: the id is worth nothing from now on."""
+        with self._lock:
+            self._by_id.pop(session.id, None)
+        session.registry.close()
+
+    def _ended(self, session: Session, now: float) -> bool:
+        return now - session.used > IDLE or now - session.begun > LONGEST
+
+    def _forget_ended(self, now: float) -> None:
+        for id_ in [id_ for id_, session in self._by_id.items() if self._ended(session, now)]:
+            self._by_id.pop(id_).registry.close()
