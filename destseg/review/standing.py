@@ -36,7 +36,7 @@ class Standing:
 
     @property
     def former(self) -> Version | None:
-        """What a rollback would bring back: the champion before, a version that a rollback made counting as its original."""
+        """What a rollback would bring back: the champion before; one that a rollback made counts as its original."""
         by_number = {version.version: version for version in self.line}
         seen: set[int] = set()
         version = self.champion
