@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class Version:
     creation_timestamp: int
     """Milliseconds since 1970."""
     run_id: str | None
+    source: str = ""
+    """models:/m-ID of the logged model whose files it has."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -124,13 +127,25 @@ class Rest:
     def download(self, run_id: str, path: str, target: Path, *, limit: int, sha256: str | None = None) -> None:
         """A file of a run, complete under `target` or not there: at most `limit` bytes, with this SHA-256."""
         what = f"file {path} of run {run_id}"
+        self._download("/get-artifact", {"run_uuid": run_id, "path": path}, what, target, limit, sha256)
+
+    def download_model(self, version: Version, path: str, target: Path, *, limit: int, sha256: str) -> None:
+        """A file of the version's model, likewise."""
+        model = re.fullmatch(r"models:/(m-[0-9a-f]{32})", version.source)
+        if model is None:
+            raise Error(f"{version.address} has source {version.source!r}, expected models:/m-...; register it again")
+        address = f"/ajax-api/2.0/mlflow/logged-models/{model[1]}/artifacts/files"
+        what = f"file {path} of {version.address}"
+        self._download(address, {"artifact_file_path": path}, what, target, limit, sha256)
+
+    def _download(
+        self, address: str, query: dict[str, str], what: str, target: Path, limit: int, sha256: str | None
+    ) -> None:
         digest, size = hashlib.sha256(), 0
-        query = {"run_uuid": run_id, "path": path}
         try:
-            with replacing(target) as fresh, self._client.stream("GET", "/get-artifact", params=query) as answer:
+            with replacing(target) as fresh, self._client.stream("GET", address, params=query) as answer:
                 if answer.status_code != 200:
-                    answer.read()
-                    raise self._refusal(answer, what)
+                    raise self._refusal(answer, what, _limited(answer, what))
                 with fresh.open("wb") as file:
                     for block in answer.iter_bytes(1 << 20):
                         size += len(block)
@@ -172,9 +187,9 @@ class Rest:
             raise Error(f"{self.url} answered {what} with no JSON object; expected an MLflow server there")
         return content
 
-    def _refusal(self, answer: httpx.Response, what: str, body: bytes | None = None) -> Error:
+    def _refusal(self, answer: httpx.Response, what: str, body: bytes) -> Error:
         kinds: dict[int, Callable[[str], Error]] = {401: Unauthorised, 403: Forbidden, 404: Absent}
-        said = (answer.content if body is None else body)[:300].decode(errors="replace")
+        said = body[:300].decode(errors="replace")
         reason = printable(" ".join(said.split()))
         return kinds.get(answer.status_code, Error)(
             f"the registry at {self.url} answers {answer.status_code} to {printable(what)}: {reason}"
@@ -219,6 +234,7 @@ def _version(content: dict[str, Any]) -> Version:
             version=int(content["version"]),
             creation_timestamp=int(content["creation_timestamp"]),
             run_id=str(content["run_id"]) if content.get("run_id") else None,
+            source=str(content.get("source") or ""),
             tags=_tags(content),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

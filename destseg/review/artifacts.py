@@ -11,10 +11,11 @@ from pathlib import Path
 
 from destseg import Error
 from destseg.files import sha256
-from destseg.registry.rest import Rest
+from destseg.registry.rest import Rest, Version
 from destseg.review.comparison import FILE, GALLERY, Comparison, Reference, read
 
 LIMITS = {FILE: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes; 1,000 images make about 60 MB
+PARITY = "artifacts/package/parity.json"  # among the files of a logged model
 PICTURE_LIMIT = 8 * 2**20
 PICTURES = ("photo", "truth", "champion", "challenger")
 _MEMBER = re.compile(rf"(0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})\.webp")
@@ -58,6 +59,20 @@ class Artifacts:
                     self._galleries.popitem(last=False)
         return known.picture(index, what)
 
+    def parity(self, registry: Rest, version: Version) -> str:
+        """The parity report of the version's package; empty where there is none."""
+        try:
+            digest = json.loads(version.tags.get("files", "{}")).get("parity.json")
+        except (ValueError, AttributeError):
+            digest = None
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            return ""
+        path = self._kept(digest)
+        with self._one_at_a_time(digest):
+            if not path.is_file() or sha256(path) != digest:
+                registry.download_model(version, PARITY, path, limit=2**20, sha256=digest)
+        return path.read_text(encoding="utf-8", errors="replace")
+
     def report(self, registry: Rest, run_id: str, name: str, limit: int) -> Path:
         """A page that was kept with a run; nothing in the registry says its SHA-256, so it is asked for each day."""
         path = self._folder / "reports" / f"{run_id}-{date.today():%Y%m%d}.html"
@@ -69,13 +84,18 @@ class Artifacts:
 
     def _file(self, registry: Rest, named: Reference, name: str) -> Path:
         digest = named.files[name]
-        path = self._folder / digest[:2] / digest
-        with self._lock:
-            lock = self._locks.setdefault(digest, threading.Lock())
-        with lock:  # of many pictures that are asked for at once, one downloads the gallery
+        path = self._kept(digest)
+        with self._one_at_a_time(digest):  # of many pictures that are asked for at once, one downloads the gallery
             if not path.is_file() or sha256(path) != digest:
                 registry.download(named.run_id, f"comparison/{name}", path, limit=LIMITS[name], sha256=digest)
         return path
+
+    def _kept(self, digest: str) -> Path:
+        return self._folder / digest[:2] / digest
+
+    def _one_at_a_time(self, digest: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(digest, threading.Lock())
 
 
 class Gallery:

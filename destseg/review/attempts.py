@@ -38,7 +38,7 @@ class Attempts:
         """Counts a failure. Called before the password is looked at, so that many at once are no way around."""
         with self._lock:
             for key, most in _keys(address, account):
-                self._failures.setdefault(key, deque(maxlen=most)).append(self._clock())
+                self._failures.setdefault(key, deque(maxlen=2 * most)).append(self._clock())
 
     def succeeded(self, address: str, account: str) -> None:
         """Forgets what this account failed from this address, and the attempt that was counted beforehand."""

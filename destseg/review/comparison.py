@@ -58,10 +58,10 @@ class Calibration(_Part):
 class Model(_Part):
     """One of the two models, evaluated anew."""
 
-    address: Text = ""
-    version: int | None = None
-    dataset_version: Text = ""
-    commit: Text = ""
+    address: Text
+    version: int
+    dataset_version: Text
+    commit: Text
     teacher: dict[Text, Text] = Field(default_factory=dict)
     metrics: dict[Text, float | None]
     kinds: dict[Text, Kind]
@@ -141,6 +141,7 @@ class Code(_Part):
 class Changes(_Part):
     """What changed since the champion was trained."""
 
+    unknown: dict[Text, Text] = Field(default_factory=dict)
     params: Annotated[list[Param], Field(max_length=2000)] = Field(default_factory=list)
     data: Data = Data()
     code: Code = Code()
@@ -151,12 +152,12 @@ class Comparison(_Part):
 
     category: Text
     dataset_version: Text
-    commit: Text = ""
+    commit: Text
     made: Text
-    destseg: Text = ""
-    machine: Text = ""
+    destseg: Text
+    machine: Text
     synthetic: bool
-    pushed: bool | None = None
+    pushed: bool
     kinds: dict[Text, int]
     challenger: Model
     champion: Model | None

@@ -38,6 +38,12 @@ class Memory:
             answer: Answer = kept.answer
             return answer
 
+    def known(self, key: Hashable) -> Any:
+        """The answer of whatever age; None where there is none."""
+        with self._lock:
+            kept = self._kept.get(key)
+        return None if kept is None else kept.answer
+
     def age(self, key: Hashable) -> float | None:
         """Seconds since this answer was asked for; None where there is none."""
         with self._lock:

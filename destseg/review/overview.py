@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from destseg import Error
 from destseg.registry.connection import candidates, released
 from destseg.registry.rest import Model, Rest, Version
-from destseg.review.standing import CHALLENGER, CHAMPION, counting, created, gates, waits, whole
-
-Waiting = tuple[bool, float]
+from destseg.review.standing import CHALLENGER, CHAMPION, counting, created, waits, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +18,6 @@ class Row:
     champion: Version | None
     challenger: Version | None
     """Only one that waits for a person."""
-    passed: int | None = None
-    """Gates that it passed; None where they have not run."""
-    gates: int = 0
-    doubt: str = ""
-    """What keeps us from saying more."""
 
     @property
     def since(self) -> datetime.datetime | None:
@@ -82,11 +75,4 @@ def _row(registry: Rest, category: str, models: dict[str, Model]) -> Row:
         tried = whole(champion.tags.get("candidate_version")) if champion else None
         if waits(newest, line) and newest.version > (tried or 0):
             challenger = newest
-    passed, total, doubt = None, 0, ""
-    try:
-        found = gates(challenger.tags) if challenger else None
-        if found is not None:
-            passed, total = sum(gate.passed for gate in found), len(found)
-    except Error as error:
-        doubt = str(error)
-    return Row(category=category, champion=champion, challenger=challenger, passed=passed, gates=total, doubt=doubt)
+    return Row(category=category, champion=champion, challenger=challenger)

@@ -21,7 +21,7 @@ def page(
     """A template with what all of them need: who is signed in, the token of forms, whether there are accounts."""
     desk: Desk = request.app.state.desk
     text = TEMPLATES.get_template(template).render(
-        desk=desk, session=session, fragment="hx-request" in request.headers, version=__version__, **values
+        desk=desk, session=session, fragment="hx-request" in request.headers, release=__version__, **values
     )
     return HTMLResponse(text, status_code, headers={"Vary": "HX-Request"})
 

@@ -8,10 +8,11 @@ from destseg.registry.connection import released
 from destseg.registry.rest import Version
 from destseg.review.acts import Act, reason
 from destseg.review.pages.category import look_now
+from destseg.review.pages.evidence import stand
 from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
 from destseg.review.render import clock, page
 from destseg.review.sessions import Session
-from destseg.review.standing import Standing, created, gates
+from destseg.review.standing import Standing, created
 
 router = APIRouter()
 KEPT = "Your name, your reason and the time are kept for ever in the history."
@@ -22,16 +23,18 @@ def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, ca
     """Asks to confirm a promotion."""
     found = look_now(session, category)
     version = found.candidate(number)
-    failed = [gate for gate in gates(version.tags) or [] if not gate.passed]
+    failed = stand(desk, session, category, version, found.champion).failed
     override = fields.get("override") == "yes"
     effects = [f"Candidate {number} becomes the champion of {category}.", _replaced(found)]
     effects.append("Every line that loads the champion inspects with it from its next load on.")
     if override:
         effects.append("Gates that fail do not stop it; the history will show that you promoted it all the same.")
         if failed:
-            effects.append(f"Failed: {', '.join(gate.name for gate in failed)}.")
+            effects.append(f"Failed: {', '.join(failed)}.")
     else:
         effects.append("The gates run again first; if one fails, nothing is changed.")
+        if failed:
+            effects.append(f"Now they would stop it: {', '.join(failed)}.")
     act = _act(session, found, "promote", f"Promote candidate {number} of {category}", fields, effects)
     act.arguments = (f"--version={number}", *(("--override",) if override else ()))
     return _confirm(request, desk.acts.propose(act))

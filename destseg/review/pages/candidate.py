@@ -5,15 +5,20 @@ from starlette.responses import FileResponse, Response
 
 from destseg import Error
 from destseg.evaluation.meanings import MEANINGS
-from destseg.registry.rest import Absent, Version
-from destseg.review.comparison import TAG, Comparison, reference
+from destseg.registry.rest import Absent, Forbidden
+from destseg.review.comparison import Comparison, Reference
+from destseg.review.desk import Desk
 from destseg.review.gallery import first_view
+from destseg.review.judging import absence
+from destseg.review.overview import Row
+from destseg.review.pages.categories import KEY as OVERVIEW
 from destseg.review.pages.category import look
-from destseg.review.pages.evidence import candidate
+from destseg.review.pages.evidence import candidate, stand
 from destseg.review.pages.session import SignedIn, TheDesk
 from destseg.review.points import slider
 from destseg.review.render import page
-from destseg.review.standing import created, gates, waits
+from destseg.review.sessions import Session
+from destseg.review.standing import created, waits
 
 router = APIRouter()
 REPORT = "evaluation/report.html"  # among the files of the candidate's run
@@ -27,14 +32,10 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
     """The page of a candidate; without a comparison it says what to do."""
     found = look(session, category)
     version = candidate(session, category, number)
-    named = reference(version.tags.get(TAG))
-    comparison: Comparison | None = None
-    doubt = ""
-    if named is not None:
-        try:
-            comparison = desk.artifacts.comparison(session.registry, named)
-        except Absent:
-            doubt = "The files of the comparison are not in the registry any more."
+    stands = stand(desk, session, category, version, found.champion)
+    comparison, doubt = _comparison(desk, session, stands.named)
+    if comparison is not None and comparison.category != category:
+        comparison, doubt = None, f"Its comparison is one of {comparison.category}."
     return page(
         request,
         "candidate.html",
@@ -44,14 +45,25 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
         created=created,
         waits=waits(version, found.line),
         challenger=found.challenger is not None and found.challenger.version == number,
-        gates=gates(version.tags),
-        named=named,
+        stands=stands,
         comparison=comparison,
-        doubt=doubt or (_doubt(comparison, category, found.champion) if comparison else ""),
+        doubt=doubt or absence(category, version, stands.named, found.champion),
         meanings=MEANINGS,
         slider=slider(comparison) if comparison else None,
         view=first_view(comparison) if comparison else "all",
     )
+
+
+@router.get("/categories/{category}/candidates/{number}/glance")
+def glance(request: Request, desk: TheDesk, session: SignedIn, category: str, number: int) -> Response:
+    """Gates and verdict in a line, for the list of categories, which asks for those in sight."""
+    version = candidate(session, category, number)
+    rows: list[Row] = session.memory.known(OVERVIEW) or []
+    row = next((row for row in rows if row.category == category), None)
+    champion = row.champion if row else look(session, category).champion
+    stands = stand(desk, session, category, version, champion)
+    comparison, _ = _comparison(desk, session, stands.named)
+    return page(request, "_glance.html", session=session, stands=stands, comparison=comparison)
 
 
 @router.get("/categories/{category}/candidates/{number}/report")
@@ -64,14 +76,13 @@ def report(desk: TheDesk, session: SignedIn, category: str, number: int) -> Resp
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def _doubt(comparison: Comparison, category: str, champion: Version | None) -> str:
-    """What the reader must know before believing the comparison."""
-    if comparison.category != category:
-        raise Error(f"this comparison is one of {comparison.category}, expected {category}")
-    compared = comparison.champion.version if comparison.champion else None
-    present = champion.version if champion else None
-    if compared == present:
-        return ""
-    before = f"version {compared}" if compared else "no champion at all"
-    now = f"version {present} is the champion now" if present else "there is no champion now"
-    return f"This compares with {before}, but {now}. Compare again before you decide."
+def _comparison(desk: Desk, session: Session, named: Reference | None) -> tuple[Comparison | None, str]:
+    """The comparison, or why there is none to see."""
+    if named is None:
+        return None, ""
+    try:
+        return desk.artifacts.comparison(session.registry, named), ""
+    except (Absent, Forbidden):
+        return None, "The files of its comparison are not in the registry, or not for you to read."
+    except Error as error:
+        return None, str(error)

@@ -1,13 +1,16 @@
 """A candidate with its comparison, for whoever may read the version now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from destseg import Error
 from destseg.dataset.layout import check_category
 from destseg.registry.connection import candidates
-from destseg.registry.rest import Version
+from destseg.registry.gates import Gate
+from destseg.registry.rest import Absent, Forbidden, Version
 from destseg.review.comparison import TAG, Comparison, Reference, reference
 from destseg.review.desk import Desk
+from destseg.review.judging import judge
 from destseg.review.sessions import Session
 
 FRESH = 10.0  # seconds: a page asks for dozens of pictures at once, and each request must be allowed
@@ -27,6 +30,37 @@ def candidate(session: Session, category: str, number: int) -> Version:
     check_category(category)
     name = candidates(category)
     return session.memory.get(("version", name, number), FRESH, lambda: session.registry.version(name, number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """How a candidate stands at the gates now."""
+
+    gates: Sequence[Gate]
+    named: Reference | None
+    """The comparison that it names."""
+    doubt: str = ""
+    """Why the gates could not be run here."""
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the gates that it does not pass."""
+        return [gate.name.replace("_", " ") for gate in self.gates if not gate.passed]
+
+
+def stand(desk: Desk, session: Session, category: str, version: Version, champion: Version | None) -> Stand:
+    """Runs the gates on what the registry has, for a caller who may read the version."""
+    try:
+        named = reference(version.tags.get(TAG))
+    except Error as error:
+        return Stand(gates=(), named=None, doubt=str(error))
+    try:
+        gates = judge(session.registry, desk.artifacts, desk.root, category, version, named, champion)
+    except (Absent, Forbidden) as error:
+        return Stand(gates=(), named=named, doubt=f"its files cannot be read: {error}")
+    except Error as error:  # of params.yaml, or of files that are not what they should be
+        return Stand(gates=(), named=named, doubt=str(error))
+    return Stand(gates=gates, named=named)
 
 
 def evidence(desk: Desk, session: Session, category: str, number: int) -> Evidence:

@@ -1,0 +1,142 @@
+"""What comes from the registry is a comparison and pictures, or it is refused."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from destseg import Error
+from destseg.review import artifacts
+from destseg.review.artifacts import Gallery
+from destseg.review.comparison import read, reference
+
+from .comparisons import content, write
+
+
+def webp() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "WEBP")
+    return file.getvalue()
+
+
+def archive(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in entries.items():
+            file.writestr(name, data)
+    return path
+
+
+def test_a_gallery_gives_its_pictures(tmp_path: Path) -> None:
+    write(tmp_path, content("washer", champion=1, images=5))
+    gallery = Gallery(tmp_path / "gallery.zip")
+    for what in artifacts.PICTURES:
+        with Image.open(io.BytesIO(gallery.picture(4, what))) as picture:
+            assert (picture.format, picture.size) == ("WEBP", (64, 64))
+
+
+@pytest.mark.parametrize(("index", "what"), [(5, "photo"), (0, "photograph"), (0, "../0/photo"), (-1, "photo")])
+def test_other_pictures_are_not_there(tmp_path: Path, index: int, what: str) -> None:
+    write(tmp_path, content("washer", images=5))
+    with pytest.raises(Error, match="has no picture"):
+        Gallery(tmp_path / "gallery.zip").picture(index, what)
+
+
+@pytest.mark.parametrize(
+    "name", ["../0/photo.webp", "/0/photo.webp", "0/photo.html", "00/photo.webp", "0/photo.webp/..", "photo.webp", "0/"]
+)
+def test_a_gallery_with_any_other_name_is_refused(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": webp(), name: webp()})
+    with pytest.raises(Error, match="expected stored pictures"):
+        Gallery(path)
+
+
+def test_a_compressed_gallery_is_refused_as_it_may_be_a_bomb(tmp_path: Path) -> None:
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": bytes(10**7)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(Error, match="expected stored pictures"):
+        Gallery(path)
+
+
+def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "PICTURE_LIMIT", 10)
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": webp()})
+    with pytest.raises(Error, match="at most 10"):
+        Gallery(path)
+
+
+@pytest.mark.parametrize("data", [b"<script>alert(1)</script>", b"", b"RIFF\0\0\0\0WAVE"])
+def test_what_is_no_webp_is_not_given_out(tmp_path: Path, data: bytes) -> None:
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": data})
+    with pytest.raises(Error, match="is no WebP picture"):
+        Gallery(path).picture(0, "photo")
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "gallery.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(Error, match="cannot be read"):
+        Gallery(tmp_path / "gallery.zip")
+
+
+def test_a_comparison_is_read(tmp_path: Path) -> None:
+    found = read(write(tmp_path, content("washer", champion=1)) / "comparison.json")
+    assert found.challenger.metrics["pro"] is None
+    assert found.champion is not None
+    assert found.changes.data.since == "4d" * 16
+    assert found.operating_points[5].missed == 0
+
+
+BREAK: dict[str, Callable[[dict], object]] = {
+    "no verdict": lambda found: found.pop("verdict"),
+    "a verdict that is no text": lambda found: found.update(verdict={"a": 1}),
+    "an endless verdict": lambda found: found.update(verdict="x" * 10_000),
+    "images that are none": lambda found: found.update(images=[1]),
+    "a metric that is no number": lambda found: found["challenger"]["metrics"].update(pro="<b>"),
+    "a current point that is not there": lambda found: found.update(current=6),
+    "a current point before the first": lambda found: found.update(current=-1),
+}
+
+
+@pytest.mark.parametrize("how", BREAK)
+def test_what_is_no_comparison_is_refused(tmp_path: Path, how: str) -> None:
+    known = content("washer", champion=1)
+    BREAK[how](known)
+    (tmp_path / "comparison.json").write_text(json.dumps(known))
+    with pytest.raises(Error, match=r"comparison\.json .*compare again"):
+        read(tmp_path / "comparison.json")
+
+
+SHA = hashlib.sha256(b"").hexdigest()
+TAG = {
+    "run_id": "a" * 32,
+    "champion": "3",
+    "dataset_version": "92.dir",
+    "files": {"comparison.json": SHA, "gallery.zip": SHA},
+}
+
+
+def test_a_version_names_its_comparison() -> None:
+    assert reference(None) is None
+    found = reference(json.dumps(TAG))
+    assert found is not None
+    assert (found.run_id, found.files["gallery.zip"]) == ("a" * 32, SHA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run_id": "../../x"},
+        {"champion": "1' or '1'='1"},
+        {"files": {"comparison.json": SHA}},
+        {"files": {"comparison.json": "../../etc/passwd", "gallery.zip": SHA}},
+        {"files": None},
+    ],
+)
+def test_a_tag_that_destseg_did_not_write_is_refused(change: dict) -> None:
+    with pytest.raises(Error, match="compare again"):
+        reference(json.dumps(TAG | change))
+    with pytest.raises(Error, match="compare again"):
+        reference("no JSON")
