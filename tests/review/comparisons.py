@@ -38,7 +38,7 @@ def model(version: int, *, caught: dict[str, int], false_rejects: int, metrics: 
 
 
 def content(category: str, *, champion: int | None = None, images: int = 40, **changes: Any) -> dict[str, Any]:
-    """comparison.json of `images` images: the challenger newly misses one dent, newly catches three scratches."""
+    """comparison.json of `images` images: the challenger newly misses a dent, newly catches one and three scratches."""
     kinds = [kind for kind, count in KINDS.items() for _ in range(count)]
     rows = []
     for index in range(max(images, len(kinds))):
@@ -53,7 +53,7 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
                 "champion": champion and {"score": 0.3 + place, "rejected": kind != "good", "place": place},
             }
         )
-    missed, caught = rows[20], rows[32:35]
+    missed, caught = rows[20], [rows[21], *rows[32:35]]
     missed["challenger"] |= {"rejected": False, "place": 0.1}
     for row in caught if champion else []:
         row["champion"] |= {"rejected": False}
@@ -80,7 +80,7 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
         "pushed": True,
         "kinds": KINDS,
         "challenger": model(2, caught={"dent": 11, "scratch": 8}, false_rejects=1, metrics=ours),
-        "champion": champion and model(champion, caught={"dent": 12, "scratch": 5}, false_rejects=0, metrics=theirs),
+        "champion": champion and model(champion, caught={"dent": 11, "scratch": 5}, false_rejects=0, metrics=theirs),
         "differences": {
             "image_auroc": {"champion": 0.952, "challenger": 0.981, "low": 0.004, "high": 0.061},
             "pixel_ap": {"champion": 0.751, "challenger": 0.744, "low": -0.031, "high": 0.016},
@@ -96,7 +96,7 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
         "newly_accepted": [],
         "changes": {
             "params": [{"name": "student.steps", "champion": 1200, "challenger": 2400}],
-            "data": {"added": 2, "removed": 0, "added_names": ["train/good/x.png", "train/good/y.png"], "from": "4d" * 16},
+            "data": {"added": 1, "removed": 0, "added_names": ["train/good/x.png"], "from": "4d" * 16},
             "code": {"champion": "a" * 40, "challenger": "b" * 40, "commits": ["3f2a91c Cosine"], "files": ["a.py"]},
             "unknown": {},
         },

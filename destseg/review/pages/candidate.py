@@ -33,9 +33,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
     found = look(session, category)
     version = candidate(session, category, number)
     stands = stand(desk, session, category, version, found.champion)
-    comparison, doubt = _comparison(desk, session, stands.named)
-    if comparison is not None and comparison.category != category:
-        comparison, doubt = None, f"Its comparison is one of {comparison.category}."
+    comparison, doubt = _comparison(desk, session, category, stands.named)
     return page(
         request,
         "candidate.html",
@@ -62,7 +60,7 @@ def glance(request: Request, desk: TheDesk, session: SignedIn, category: str, nu
     row = next((row for row in rows if row.category == category), None)
     champion = row.champion if row else look(session, category).champion
     stands = stand(desk, session, category, version, champion)
-    comparison, _ = _comparison(desk, session, stands.named)
+    comparison, _ = _comparison(desk, session, category, stands.named)
     return page(request, "_glance.html", session=session, stands=stands, comparison=comparison)
 
 
@@ -76,13 +74,14 @@ def report(desk: TheDesk, session: SignedIn, category: str, number: int) -> Resp
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-def _comparison(desk: Desk, session: Session, named: Reference | None) -> tuple[Comparison | None, str]:
+def _comparison(desk: Desk, session: Session, category: str, named: Reference | None) -> tuple[Comparison | None, str]:
     """The comparison, or why there is none to see."""
     if named is None:
         return None, ""
     try:
-        return desk.artifacts.comparison(session.registry, named), ""
+        found = desk.artifacts.comparison(session.registry, named)
     except (Absent, Forbidden):
         return None, "The files of its comparison are not in the registry, or not for you to read."
     except Error as error:
         return None, str(error)
+    return (found, "") if found.category == category else (None, f"Its comparison is one of {found.category}.")
