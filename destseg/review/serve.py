@@ -103,4 +103,4 @@ def _plain(address: str) -> str:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host or url.path not in ("", "/") or url.query or url.userinfo:
         raise Error(f"--address is {address!r}, expected scheme, host and port, such as https://review.example.com")
-    return f"{url.scheme}://{url.netloc.decode()}".lower()
+    return f"{url.scheme}://{url.netloc.decode()}".lower()  # without a port that goes without saying, as browsers do

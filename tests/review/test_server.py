@@ -124,7 +124,7 @@ def test_after_signing_out_the_cookie_is_worth_nothing(factory: Factory, ada: Vi
     assert httpx.get(factory.page + HERE, cookies=kept, trust_env=False).status_code == 303
 
 
-def test_every_answer_forbids_what_is_not_ours(factory: Factory, ada: Visitor) -> None:
+def test_every_answer_forbids_what_is_not_ours(ada: Visitor) -> None:
     for path in ("/", HERE, "/sign-in", "/static/review.js", "/nothing", f"{HERE}/images/0/photo.webp"):
         answer = ada.web.get(path)
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, path
@@ -163,7 +163,7 @@ def test_pictures_are_for_those_who_may_read_the_version(factory: Factory, ada: 
         assert line.web.get(address).status_code == 403, address
 
 
-def test_what_the_registry_says_is_shown_as_text(factory: Factory, ada: Visitor) -> None:
+def test_what_the_registry_says_is_shown_as_text(factory: Factory) -> None:
     script = "<script>alert('verdict')</script>"
     with factory.account("trainer"):
         factory.compare(verdict=script, machine=script)
@@ -236,7 +236,7 @@ def test_passwords_do_not_cross_a_network_for_all_to_read(factory: Factory, monk
     found = desk("127.0.0.1", "https://Review.example.com")
     assert (found.accounts, found.secure, found.host) == (True, True, "review.example.com")
     assert found.cookie("session") == "__Host-destseg-session"
-    assert (desk("127.0.0.1").secure, desk("127.0.0.1").host) == (False, "127.0.0.1:443")
+    assert [desk("127.0.0.1", tls=True).host, desk("127.0.0.1").host] == ["127.0.0.1", "127.0.0.1:443"]
 
 
 def test_a_registry_without_a_server_is_none_for_this_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,256 @@
+"""The quality engineer's whole job in a real browser, before a real MLflow server with accounts."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ..registry.conftest import lineage, results  # noqa: F401  # fixtures
+from ..review.factory import CATEGORY, Factory, factory, password, servers  # noqa: F401  # fixtures
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; .ci/run installs it")
+HERE = f"/categories/{CATEGORY}/candidates/"
+SLOW = 120_000.0  # milliseconds that a promotion may take on a busy machine
+STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def visitor(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    name: str,
+    expected: str = "",
+    **options: Any,
+) -> Iterator[Page]:
+    """Somebody who has signed in; nothing may be loaded from elsewhere, and the browser complains of what is expected."""
+    context = browser.new_context(base_url=factory.page, **options)
+    page = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(SLOW)
+    page.goto("/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password(name))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Categories")).to_be_visible()
+    yield page
+    context.close()
+    assert [url for url in asked if not url.startswith((factory.page, "data:"))] == []
+    assert [said for said in complaints if not expected or expected not in said] == []
+
+
+def decide(page: Page, button: str, why: str, confirm: str) -> None:
+    """Gives a reason, reads what will happen, and confirms it."""
+    page.get_by_label("Reason").fill(why)
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text("This will happen:")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text(why)
+    page.get_by_role("button", name=confirm, exact=True).click()
+
+
+def test_the_whole_job(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    results: Callable[..., Path],  # noqa: F811  # a fixture
+    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+) -> None:
+    """Sign in, read, move the slider, look closely, promote, see the champion change, be refused, roll back."""
+    number = factory.train(results, lineage, "walk")
+    before = factory.champion()
+    with visitor(browser, factory, "ada") as page:
+        row = page.get_by_role("row", name=CATEGORY)
+        expect(row).to_contain_text("all 6 passed", timeout=SLOW)
+        row.get_by_role("link", name=f"candidate {number}").click()
+
+        expect(page.locator(".verdict")).to_contain_text("Better on 9 of 20 defects, worse on 2")
+        gates = page.locator(".gates li")
+        assert gates.count() == 6
+        expect(gates.nth(1)).to_contain_text("the challenger is no worse")
+        expect(page.get_by_role("row", name="Image AUROC")).to_contain_text("+0.0290")
+        expect(page.get_by_role("row", name="Image AUROC")).to_contain_text("+0.0040 to +0.0610")
+        expect(page.locator("#changes ~ .card")).to_contain_text("student.steps")
+
+        slider = page.get_by_label("Share of the calibration images that may be rejected")
+        place = page.locator(".place:visible")
+        expect(place).to_contain_text("6 of 20")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        expect(place).to_contain_text("15")
+        expect(place).to_contain_text("0 of 20")
+        assert "15" in str(slider.get_attribute("aria-valuetext"))
+
+        expect(page.locator("#gallery")).to_contain_text("test/dent/020.png")
+        page.get_by_text("Newly caught 4").click()
+        expect(page.locator(".shot")).to_have_count(4)
+        page.get_by_label("Kind").select_option("scratch")
+        expect(page.locator(".shot")).to_have_count(3)
+        page.locator(".shot").first.focus()
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        for key in ("+", "+", "ArrowLeft"):
+            page.keyboard.press(key)
+        moved = [pane.evaluate("e => getComputedStyle(e).transform") for pane in dialog.locator("img").all()]
+        assert moved == ["matrix(2.25, 0, 0, 2.25, 60, 0)"] * 4
+        name = dialog.get_by_role("heading").inner_text()
+        page.keyboard.press("PageDown")
+        assert dialog.get_by_role("heading").inner_text() != name
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+
+        decide(page, "Promote …", "catches more scratches", "Promote")
+        expect(page.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        expect(page.locator(".facts")).to_contain_text("catches more scratches")
+        after = factory.champion()
+        assert after not in (None, before)
+
+    with visitor(browser, factory, "trainer") as page:
+        page.goto(f"/categories/{CATEGORY}")
+        decide(page, "Roll back …", "mine was better", "Roll back")
+        expect(page.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+        expect(page.locator(".said")).to_contain_text("is not allowed to trainer")
+        assert factory.champion() == after
+
+    with visitor(browser, factory, "ada") as page:
+        page.goto(f"/categories/{CATEGORY}")
+        decide(page, "Roll back …", "line 3 stands still", "Roll back")
+        expect(page.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        page.get_by_role("link", name="The record").click()
+        expect(page.get_by_role("heading", name="Approval record")).to_be_visible()
+        expect(page.locator(".facts").first).to_contain_text("line 3 stands still")
+        last = factory.champion()
+        assert last not in (after, before, None)
+        with factory.account("line") as client:
+            restored = client.get_model_version(f"destseg-{CATEGORY}", str(last)).tags
+        assert (restored["restores"], restored["who"]) == (str(before), "ada")
+
+
+def test_two_people_act_at_once_each_as_themselves(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    results: Callable[..., Path],  # noqa: F811  # a fixture
+    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+) -> None:
+    """The engineer promotes while the trainer tries to: the one is named in the history, the other refused."""
+    number = factory.train(results, lineage, "two at once")
+    with visitor(browser, factory, "ada") as ada, visitor(browser, factory, "trainer") as trainer:
+        for page in (ada, trainer):
+            page.goto(f"{HERE}{number}")
+            page.get_by_label("Reason").fill(f"decided in the window of {'ada' if page is ada else 'trainer'}")
+            page.get_by_role("button", name="Promote …").click()
+            expect(page.get_by_text("This will happen:")).to_be_visible()
+        for page in (trainer, ada):
+            page.get_by_role("button", name="Promote", exact=True).click()
+        expect(ada.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        expect(trainer.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+    with factory.account("line") as client:
+        tags = client.get_model_version_by_alias(f"destseg-{CATEGORY}", "champion").tags
+    assert (tags["who"], tags["why"]) == ("ada", "decided in the window of ada")
+
+
+def test_a_champion_that_changed_meanwhile_is_not_replaced_unseen(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    results: Callable[..., Path],  # noqa: F811  # a fixture
+    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+) -> None:
+    first = factory.train(results, lineage, "overtaken")
+    with visitor(browser, factory, "ada", expected="400") as slow, visitor(browser, factory, "ada") as fast:
+        for page in (slow, fast):
+            page.goto(f"{HERE}{first}")
+            page.get_by_label("Reason").fill("looks good")
+            page.get_by_role("button", name="Promote …").click()
+        fast.get_by_role("button", name="Promote", exact=True).click()
+        expect(fast.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        champion = factory.champion()
+        slow.evaluate("document.forms[1].requestSubmit()")
+        expect(slow.get_by_role("alert")).to_contain_text("has changed meanwhile: ada made version")
+    assert factory.champion() == champion
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 3840])
+def test_every_page_is_accessible_and_fits(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    scheme: str,
+    width: int,
+) -> None:
+    """WCAG 2.1 AA as far as a program can tell, and nothing to scroll sideways for."""
+    options: dict[str, Any] = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    with visitor(browser, factory, "ada", **options) as page:
+        for path in ("/", f"/categories/{CATEGORY}", f"{HERE}2", f"/categories/{CATEGORY}/champions/1"):
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
+            check(page, width)
+        page.goto(f"{HERE}2")
+        page.locator(".shot").first.click()
+        check(page, width)
+        page.keyboard.press("Escape")
+        page.get_by_label("Reason").fill("only to look")
+        page.get_by_role("button", name="Promote …").click()
+        expect(page.get_by_text("This will happen:")).to_be_visible()
+        check(page, width)
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        check(page, width)
+
+
+def check(page: Page, width: int) -> None:
+    """Fails with what axe found, if anything."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
+    found = Axe().run(page, options=STANDARD)
+    assert len(found.response["passes"]) > 10
+    assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
+
+
+def test_a_gallery_of_a_thousand_images_is_not_loaded_at_once(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+) -> None:
+    with factory.account("trainer"):
+        factory.compare(images=1000)
+    with visitor(browser, factory, "ada") as page:
+        pictures: list[str] = []
+        page.on("request", lambda request: pictures.append(request.url) if "/images/" in request.url else None)
+        page.goto("/")
+        page.get_by_role("row", name=CATEGORY).get_by_role("link", name=CATEGORY, exact=True).click()
+        page.get_by_role("link", name="candidate").first.click()
+        page.wait_for_load_state("networkidle")
+        page.get_by_text("All 1000").click()
+        expect(page.locator(".shot")).to_have_count(24)
+        shown = 24
+        while shown < 100:
+            page.locator(".more").scroll_into_view_if_needed()
+            shown = min(1000, shown + 24)
+            expect(page.locator(".shot")).to_have_count(shown)
+        page.wait_for_load_state("networkidle")
+        assert 0 < len(set(pictures)) < 4 * 200
+
+
+def test_the_record_prints(browser: Browser, factory: Factory) -> None:  # noqa: F811  # a fixture
+    with visitor(browser, factory, "ada") as page:
+        page.goto(f"/categories/{CATEGORY}/champions/1")
+        page.emulate_media(media="print")
+        expect(page.get_by_text("Signature")).to_be_visible()
+        expect(page.get_by_role("button", name="Print or save as PDF")).to_be_hidden()
+        expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+        assert page.pdf().startswith(b"%PDF")
