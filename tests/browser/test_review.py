@@ -36,7 +36,7 @@ def visitor(
     expected: str = "",
     **options: Any,
 ) -> Iterator[Page]:
-    """Somebody who has signed in; nothing may be loaded from elsewhere, and the browser complains of what is expected."""
+    """Somebody signed in; nothing may be loaded from elsewhere, and the browser complains of what is expected only."""
     context = browser.new_context(base_url=factory.page, **options)
     page = context.new_page()
     asked: list[str] = []
