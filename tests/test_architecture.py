@@ -24,6 +24,10 @@ OWNERS = {
     "botocore": "destseg/storage",
     "s3fs": None,
     "dvc": "destseg/storage",
+    "fastapi": "destseg/review",
+    "starlette": "destseg/review",
+    "uvicorn": "destseg/review",
+    "pydantic": "destseg/review",
 }
 
 

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 from destseg.registry.gates import Facts, Gate, PromotionSettings, run
+from destseg.registry.history import NOTHING
 from destseg.registry.rest import Rest, Version
 from destseg.review.artifacts import Artifacts
 from destseg.review.comparison import Comparison, Reference
 from destseg.settings import PARAMS, read_section
-
-NOBODY = "none"  # the champion of a comparison without one
 
 
 def judge(
@@ -39,10 +38,10 @@ def absence(category: str, version: Version, named: Reference | None, champion: 
     remedy = f"run `destseg compare {category} --version {version.version}`"
     if named is None:
         return f"candidate {version.version} was not compared yet; {remedy}"
-    now = NOBODY if champion is None else str(champion.version)
+    now = NOTHING if champion is None else str(champion.version)
     if named.champion == now:
         return ""
-    then, present = (f"champion {one}" if one != NOBODY else "no champion" for one in (named.champion, now))
+    then, present = (f"champion {one}" if one != NOTHING else "no champion" for one in (named.champion, now))
     return f"candidate {version.version} was compared with {then}, there is {present} now; {remedy}"
 
 

@@ -1,54 +1,60 @@
 """The log of a category, as one account may read it."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from destseg.registry.connection import released
-from destseg.registry.rest import Forbidden, Rest, Version
-from destseg.review.standing import created
+from destseg.registry import log
+from destseg.registry.connection import log_model
+from destseg.registry.log import Entry
+from destseg.registry.rest import Forbidden, Rest
 
 EVENTS = {
+    "begun": "log begun",
     "registered": "registered",
-    "compared": "compared with the champion",
-    "gates": "put through the gates",
-    "promoting": "promotion",
-    "rolling-back": "rollback",
+    "blocked": "promotion stopped by the gates",
+    "promoting": "promotion decided",
+    "promoted": "promoted",
+    "rolling-back": "rollback decided",
+    "rolled-back": "rolled back",
     "turned-down": "turned down",
-    "recalibrated": "proposed with another operating point",
+    "alias-repaired": "alias put right",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One entry."""
+    """An entry in a person's words."""
 
-    number: int
-    when: datetime.datetime
-    event: str
-    who: str
-    why: str
-    subject: str
-    hash: str
+    entry: Entry
+
+    @property
+    def event(self) -> str:
+        """What was done."""
+        return EVENTS.get(self.entry.event, self.entry.event)
+
+    @property
+    def when(self) -> datetime.datetime | None:
+        """In this machine's time zone, by the clock of whoever wrote it."""
+        try:
+            return datetime.datetime.fromisoformat(self.entry.when).astimezone()
+        except ValueError:
+            return None
 
 
 def entries(registry: Rest, category: str) -> list[Line]:
-    """All entries, the newest first; none for who may not read them."""
+    """All entries, oldest first, one that a repeated request wrote twice once; none for who may not read them."""
     try:
-        found = registry.versions(f"{released(category)}-log")
+        found: Sequence[Any] = registry.versions(log_model(category))
     except Forbidden:
         return []
-    return [_line(version) for version in reversed(found)]
+    known: dict[str, Line] = {}
+    for entry in map(log.entry, found):  # it reads version and tags, which ours have under MLflow's names
+        known.setdefault(entry.hash, Line(entry=entry))
+    return list(known.values())
 
 
-def _line(version: Version) -> Line:
-    tags = version.tags
-    event = tags.get("event", "")
-    return Line(
-        number=version.version,
-        when=created(version),
-        event=EVENTS.get(event, event),
-        who=tags.get("who", ""),
-        why=tags.get("why", ""),
-        subject=tags.get("subject", ""),
-        hash=tags.get("hash", ""),
-    )
+def refusal(lines: Sequence[Line], subject: str) -> Line | None:
+    """Who turned this candidate down. Its tag says so too, but who trains could take that away."""
+    return next((line for line in lines if line.entry.event == "turned-down" and line.entry.subject == subject), None)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from destseg import Error
 from destseg.registry.connection import candidates, released
+from destseg.registry.history import CHAMPION
+from destseg.registry.register import CHALLENGER
 from destseg.registry.rest import Model, Rest, Version
-from destseg.review.standing import CHALLENGER, CHAMPION, counting, created, waits, whole
+from destseg.review.standing import counting, created, waits, whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,10 @@ from typing import Any
 from destseg import Error
 from destseg.registry.connection import candidates, released
 from destseg.registry.gates import Gate
-from destseg.registry.history import succession
+from destseg.registry.history import CHAMPION, succession
+from destseg.registry.register import CHALLENGER
 from destseg.registry.rest import Absent, Forbidden, Model, Rest, Version
-
-CHAMPION = "champion"
-CHALLENGER = "challenger"
+from destseg.review.logbook import Line, entries, refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,8 @@ class Standing:
     challenger: Version | None
     alias: int | None
     """The version that the alias `champion` names."""
+    log: Sequence[Line]
+    """Every entry, oldest first."""
 
     @property
     def champion(self) -> Version | None:
@@ -48,7 +49,11 @@ class Standing:
     @property
     def waits(self) -> bool:
         """Whether the challenger waits for a person."""
-        return self.challenger is not None and waits(self.challenger, self.line)
+        return self.challenger is not None and self.is_open(self.challenger)
+
+    def is_open(self, version: Version) -> bool:
+        """Whether nothing is decided about this candidate."""
+        return waits(version, self.line) and refusal(self.log, version.address) is None
 
     def candidate(self, number: int) -> Version:
         """The candidate with this number."""
@@ -65,9 +70,10 @@ def waits(candidate: Version, line: Sequence[Version]) -> bool:
 
 
 def standing(registry: Rest, category: str) -> Standing:
-    """The category, by three requests at once; an Error where the account may read neither of its models."""
-    with ThreadPoolExecutor(4) as pool:
+    """The category, by some requests at once; an Error where the account may read neither of its models."""
+    with ThreadPoolExecutor(5) as pool:
         versions = [pool.submit(registry.versions, name(category)) for name in (released, candidates)]
+        log = pool.submit(entries, registry, category)
         models = [pool.submit(_model, registry, name(category)) for name in (released, candidates)]
     if (models[0].result(), models[1].result()) == (None, None):
         raise Absent(f"there is no category {category} that you may see")
@@ -80,6 +86,7 @@ def standing(registry: Rest, category: str) -> Standing:
         candidates=known,
         challenger=next((version for version in known if version.version == number), None),
         alias=aliases[0].get(CHAMPION),
+        log=log.result(),
     )
 
 

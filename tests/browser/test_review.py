@@ -186,6 +186,29 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced_unseen(
     assert factory.champion() == champion
 
 
+def test_a_candidate_is_turned_down_and_offered_no_more(
+    browser: Browser,
+    factory: Factory,  # noqa: F811  # a fixture
+    results: Callable[..., Path],  # noqa: F811  # a fixture
+    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+) -> None:
+    number, champion = factory.train(results, lineage, "unwanted"), factory.champion()
+    with visitor(browser, factory, "ada") as page:
+        page.goto(f"{HERE}{number}")
+        decide(page, "Turn down …", "misses the dents of line 3", "Turn down")
+        expect(page.get_by_text("Done.")).to_be_visible(timeout=SLOW)
+        page.get_by_role("link", name=f"Back to {CATEGORY}").click()
+        expect(page.get_by_text("No candidate waits for a decision.")).to_be_visible()
+        log = page.get_by_role("row").filter(has_text="turned down").filter(has_text="misses the dents of line 3")
+        expect(log).to_contain_text("ada")
+        page.goto(f"{HERE}{number}")
+        expect(page.locator("aside .said")).to_contain_text("ada turned this candidate down")
+        decide(page, "Promote …", "after all", "Promote")
+        expect(page.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+        expect(page.locator(".said")).to_contain_text("was turned down before by ada")
+    assert factory.champion() == champion
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 3840])
 def test_every_page_is_accessible_and_fits(

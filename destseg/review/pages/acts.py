@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 
 from destseg import Error
 from destseg.registry.connection import released
+from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
 from destseg.review.acts import Act, reason
 from destseg.review.pages.category import look_now
@@ -36,7 +37,7 @@ def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, ca
         if failed:
             effects.append(f"Now they would stop it: {', '.join(failed)}.")
     act = _act(session, found, "promote", f"Promote candidate {number} of {category}", fields, effects)
-    act.arguments = (f"--version={number}", *(("--override",) if override else ()))
+    act.arguments = (f"--version={number}", _seen(found), *(("--override",) if override else ()))
     return _confirm(request, desk.acts.propose(act))
 
 
@@ -66,6 +67,7 @@ def rollback(request: Request, desk: TheDesk, session: SignedIn, fields: Form, c
         "Every line that loads the champion inspects with it from its next load on.",
     ]
     act = _act(session, found, "rollback", f"Roll {category} back to version {former.version}", fields, effects)
+    act.arguments = (f"--to={former.version}", _seen(found))
     return _confirm(request, desk.acts.propose(act))
 
 
@@ -109,6 +111,11 @@ def _act(session: Session, found: Standing, verb: str, title: str, fields: dict[
         champion=found.champion.version if found.champion else None,
         owner=session,
     )
+
+
+def _seen(found: Standing) -> str:
+    """The champion that the person saw: if it is another by then, the command refuses."""
+    return f"--replaces={found.champion.version if found.champion else NOTHING}"
 
 
 def _replaced(found: Standing) -> str:

@@ -10,6 +10,7 @@ from destseg.review.comparison import Comparison, Reference
 from destseg.review.desk import Desk
 from destseg.review.gallery import first_view
 from destseg.review.judging import absence
+from destseg.review.logbook import refusal
 from destseg.review.overview import Row
 from destseg.review.pages.categories import KEY as OVERVIEW
 from destseg.review.pages.category import look
@@ -18,7 +19,7 @@ from destseg.review.pages.session import SignedIn, TheDesk
 from destseg.review.points import slider
 from destseg.review.render import page
 from destseg.review.sessions import Session
-from destseg.review.standing import created, waits
+from destseg.review.standing import created
 
 router = APIRouter()
 REPORT = "evaluation/report.html"  # among the files of the candidate's run
@@ -41,7 +42,8 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
         found=found,
         version=version,
         created=created,
-        waits=waits(version, found.line),
+        waits=found.is_open(version),
+        refused=refusal(found.log, version.address),
         challenger=found.challenger is not None and found.challenger.version == number,
         stands=stands,
         comparison=comparison,

@@ -4,12 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from destseg.dataset.layout import check_category
-from destseg.registry.rest import Rest
-from destseg.review.logbook import entries
 from destseg.review.pages.session import SignedIn
 from destseg.review.render import page
 from destseg.review.sessions import Session
-from destseg.review.standing import Standing, created, standing, waits
+from destseg.review.standing import Standing, created, standing
 
 router = APIRouter()
 FRESH = 5.0  # seconds
@@ -31,13 +29,11 @@ def look_now(session: Session, category: str) -> Standing:
 def show(request: Request, session: SignedIn, category: str) -> Response:
     """The page of the category."""
     found = look(session, category)
-    registry: Rest = session.registry
     return page(
         request,
         "category.html",
         session=session,
         found=found,
         created=created,
-        waiting=[one for one in reversed(found.candidates) if waits(one, found.line)],
-        log=session.memory.get(("log", category), FRESH, lambda: entries(registry, category)),
+        waiting=[one for one in reversed(found.candidates) if found.is_open(one)],
     )
