@@ -10,7 +10,7 @@ from destseg import __version__
 
 VERBS = (
     "demo up ingest validate student segmentation evaluate package import-checkpoint register compare promote "
-    "turn-down rollback history health trace predict"
+    "turn-down recalibrate rollback history health trace predict"
 )
 GROUPS = {
     "dataset": "demo add check list",

@@ -1,4 +1,4 @@
-"""The registry's verbs: register, compare, promote, turn-down, rollback, history, health, trace; `registry init`."""
+"""The registry's verbs: register, compare, promote, turn-down, recalibrate, rollback, history, health, trace, init."""
 
 import dataclasses
 import datetime
@@ -96,6 +96,21 @@ def turn_down(
     from destseg.registry.turn_down import turn_down
 
     show_result(turn_down(category, why=why, who=who, version=version), as_json)
+
+
+@app.command()
+def recalibrate(
+    category: Category,
+    rate: Annotated[float, typer.Option(help="Share of the calibration images that may lie above the threshold.")],
+    why: Why,
+    who: Who = None,
+    version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose another threshold: a new candidate with the same weights, to be compared and decided on as any other."""
+    from destseg.registry.recalibrate import recalibrate
+
+    show_result(recalibrate(category, rate=rate, why=why, who=who, version=version), as_json)
 
 
 @app.command()

@@ -48,10 +48,10 @@ def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
     with explained(f"registering {category}"):
         client = connect()
-        former = _by_key(client, category, versions.training_key(root, category))
+        former = by_key(client, category, versions.training_key(root, category))
         if former is not None:
-            _record(client, category, former)
-            _settle(client, category)
+            log_registration(client, category, former)
+            settle(client, category)
             return _registration(client, former, created=False)
     evidence.check_current(category, root)
     return submit(category, evidence.lineage(category, root), root=root)
@@ -63,11 +63,11 @@ def submit(category: str, lineage: evidence.Lineage, *, root: Path = Path()) -> 
         client = connect()
         created = _create(client, category, root, lineage)
         number = created.version
-        _record(client, category, created)
-        first = _by_key(client, category, lineage.training_key)
+        log_registration(client, category, created)
+        first = by_key(client, category, lineage.training_key)
         if first is None:
             raise Error(f"version {number} of {candidates(category)} was deleted while it was being registered")
-        _settle(client, category)
+        settle(client, category)
         # Of two processes that registered the same training at once, the later one's version is superseded and unused.
         return _registration(client, first, created=int(first.version) == int(number))
 
@@ -98,7 +98,7 @@ def look_up(category: str, *, root: Path = Path()) -> Known:
 def trained_already(category: str, training_key: str) -> int | None:
     """The candidate that came from the same data, params and code, or None."""
     with explained(f"looking for a former training of {category}"):
-        version = _by_key(connect(), category, training_key)
+        version = by_key(connect(), category, training_key)
     return None if version is None else int(version.version)
 
 
@@ -113,7 +113,7 @@ def _registration(client: "MlflowClient", version: "ModelVersion", *, created: b
     )
 
 
-def _by_key(client: "MlflowClient", category: str, training_key: str) -> "ModelVersion | None":
+def by_key(client: "MlflowClient", category: str, training_key: str) -> "ModelVersion | None":
     """The first candidate with this training key."""
     query = f"name='{candidates(category)}' and tags.`training_key`='{training_key}'"
     return min(client.search_model_versions(query), key=lambda found: int(found.version), default=None)
@@ -206,7 +206,9 @@ def _log_run(
         client.log_batch(run_id, metrics=block)
 
 
-def _record(client: "MlflowClient", category: str, version: "ModelVersion") -> None:
+def log_registration(
+    client: "MlflowClient", category: str, version: "ModelVersion", *, why: str = "", who: str | None = None
+) -> None:
     """Writes the registration into the log, once: a kill before leaves that to the next `destseg register`."""
     if LOG_TAG in version.tags:
         return
@@ -215,13 +217,13 @@ def _record(client: "MlflowClient", category: str, version: "ModelVersion") -> N
     entry = next(written, None)
     if entry is None:
         tags = {key: value for key, value in version.tags.items() if key not in LATER}
-        why = f"trained on dataset version {tags['dataset_version']}, commit {tags['commit']}"
+        why = why or f"trained on dataset version {tags['dataset_version']}, commit {tags['commit']}"
         content = {"tags": log.fingerprints(tags)}
-        entry = log.append(client, category, event=REGISTERED, subject=subject, content=content, why=why)
+        entry = log.append(client, category, event=REGISTERED, subject=subject, content=content, why=why, who=who)
     client.set_model_version_tag(version.name, version.version, LOG_TAG, entry.hash)
 
 
-def _settle(client: "MlflowClient", category: str) -> None:
+def settle(client: "MlflowClient", category: str) -> None:
     """Gives the alias challenger to the newest candidate, and marks the ones before it; repairs what a kill left."""
     name = candidates(category)
     known = sorted(client.search_model_versions(f"name='{name}'"), key=lambda found: int(found.version))

@@ -27,32 +27,48 @@ INHERITED = (
 def release(
     client: "MlflowClient", category: str, candidate: "ModelVersion", package: Path, tags: dict[str, str]
 ) -> "ModelVersion":
-    """Logs package and evidence into the released experiment; one call creates the version with all its tags."""
+    """Package and evidence of the candidate, as a version of the released model with all its tags."""
+    ensure_model(client, released(category), category)
+    with tempfile.TemporaryDirectory() as temporary:
+        record = recorded(candidate, Path(temporary))
+        tags = inherited(candidate) | tags
+        return copy(client, category, candidate, package, record, name=released(category), tags=tags)
+
+
+def copy(
+    client: "MlflowClient",
+    category: str,
+    candidate: "ModelVersion",
+    package: Path,
+    record: Path,
+    *,
+    name: str,
+    tags: dict[str, str],
+) -> "ModelVersion":
+    """Logs the folders `package` and `record` into the released experiment, which no trainer can write to.
+
+    One call creates the version of the registered model `name` with these tags.
+    """
     import mlflow
 
-    name = released(category)
-    taken = inherited(candidate)
-    metrics: dict[str, float] = json.loads(taken["metrics"])
+    metrics: dict[str, float] = json.loads(tags["metrics"])
     requirements = _requirements(candidate)
-    ensure_model(client, name, category)
     place = experiment(client, released_experiment(category))
     log.info("copying candidate %s of %s and its evidence", candidate.version, category)
-    origin = {key: taken[key] for key in ORIGIN if key in taken} | {"candidate_run": str(candidate.run_id)}
-    with tempfile.TemporaryDirectory() as temporary:
-        record = _evidence(candidate, Path(temporary))
-        run_name = f"{category}-candidate-{candidate.version}"
-        with mlflow.start_run(experiment_id=place, run_name=run_name, tags=origin) as run:
-            mlflow.log_metrics(metrics)
-            mlflow.log_artifacts(str(record))
-            model = pyfunc.log(package, requirements, {"category": category, "candidate": str(candidate.version)})
+    origin = {key: tags[key] for key in ORIGIN if key in tags} | {"candidate_run": str(candidate.run_id)}
+    run_name = f"{category}-candidate-{candidate.version}"
+    with mlflow.start_run(experiment_id=place, run_name=run_name, tags=origin) as run:
+        mlflow.log_metrics(metrics)
+        mlflow.log_artifacts(str(record))
+        model = pyfunc.log(package, requirements, {"category": category, "candidate": str(candidate.version)})
     # The version is the commit point: whoever is killed before leaves a run that nothing points to.
     return client.create_model_version(
         name,
         model.model_uri,
         run_id=run.info.run_id,
         model_id=model.model_id,
-        tags=taken | tags,
-        description=description(taken, metrics),
+        tags=tags,
+        description=description(tags, metrics),
     )
 
 
@@ -61,7 +77,7 @@ def inherited(candidate: "ModelVersion") -> dict[str, str]:
     return {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
 
 
-def _evidence(candidate: "ModelVersion", into: Path) -> Path:
+def recorded(candidate: "ModelVersion", into: Path) -> Path:
     """The files of the candidate's run, as they were when it was registered."""
     import mlflow
 

@@ -1,0 +1,132 @@
+"""Another operating point: a new candidate with the same weights and a threshold that other false rejects allow."""
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from destseg import Error
+from destseg.evaluation.calibrate import moved
+from destseg.evaluation.metrics import Metrics
+from destseg.files import sha256, write_text
+from destseg.inference.package import with_calibration
+from destseg.model.calibration import Calibration
+from destseg.model.card import CARD, ModelCard
+from destseg.registry import evidence, integrity
+from destseg.registry.addresses import fetch, find
+from destseg.registry.connection import account, candidates, connect, explained, log_model, released_experiment
+from destseg.registry.listing import address
+from destseg.registry.register import CHALLENGER, by_key, log_registration, settle
+from destseg.registry.released import copy, inherited, recorded
+from destseg.registry.turn_down import reason
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+TAG = "recalibrates"  # of the version: the number of the candidate whose weights it has
+SETTING = "calibration.false_reject_rate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalibrated:
+    """The candidate with the moved threshold."""
+
+    model_uri: str
+    version: int
+    recalibrates: int
+    """The candidate whose weights it has."""
+    threshold: float
+    before: float
+    """That candidate's threshold."""
+    created: bool
+    """False when this was proposed before."""
+
+    def __str__(self) -> str:
+        again = "" if self.created else ", proposed before"
+        moved = f"threshold {self.threshold:.6g} instead of {self.before:.6g}"
+        return f"{self.model_uri}{again}: candidate {self.recalibrates} with {moved}; it has to be compared anew"
+
+
+def recalibrate(
+    category: str, *, rate: float, why: str, who: str | None = None, version: int | None = None
+) -> Recalibrated:
+    """Registers the challenger, or candidate `version`, with the threshold that `rate` allows, as the new challenger.
+
+    `rate` is the share of its calibration images that may lie above the threshold.
+    """
+    why, who = reason(why), who or account()
+    rights = (
+        f"EDIT on the registered models {candidates(category)} and {log_model(category)} and on the experiment "
+        f"{released_experiment(category)}"
+    )
+    with explained(f"recalibrating {category}", rights=rights):
+        client = connect()
+        alias = CHALLENGER if version is None else None
+        candidate = find(client, candidates(category), alias=alias, version=None if version is None else str(version))
+        package = fetch(candidate)
+        before = _calibration(package, address(candidate))
+        after = moved(before, rate)
+        if after.threshold == before.threshold:
+            raise Error(
+                f"{address(candidate)} has threshold {before.threshold:.6g}, which is what a false-reject rate of "
+                f"{rate:g} allows; name another rate"
+            )
+        key = hashlib.sha256(f"{candidate.tags['training_key']} {after.threshold!r}".encode()).hexdigest()
+        former = by_key(client, category, key)
+        made = former
+        if made is None:
+            with tempfile.TemporaryDirectory() as temporary:
+                fresh, files = Path(temporary) / "package", recorded(candidate, Path(temporary) / "record")
+                with_calibration(package, after, fresh)
+                tags = {
+                    **inherited(candidate),
+                    **_rewritten(files, candidate, after, rate, key),
+                    "files": json.dumps(integrity.digests(fresh)),
+                    TAG: str(candidate.version),
+                }
+                made = copy(client, category, candidate, fresh, files, name=candidates(category), tags=tags)
+        said = f"threshold of candidate {candidate.version} moved to a false-reject rate of {rate:g}: {why}"
+        log_registration(client, category, made, why=said, who=who)
+        settle(client, category)
+    return Recalibrated(
+        model_uri=address(made),
+        version=int(made.version),
+        recalibrates=int(candidate.version),
+        threshold=after.threshold,
+        before=before.threshold,
+        created=former is None,
+    )
+
+
+def _calibration(package: Path, of: str) -> Calibration:
+    path = package / CARD
+    found = ModelCard.from_json(path.read_text(encoding="utf-8"), str(path)).calibration
+    if found is None:
+        raise Error(f"{of} has no threshold that could be moved; train it with split.calibration_share above 0")
+    return found
+
+
+def _rewritten(
+    folder: Path, candidate: "ModelVersion", calibration: Calibration, rate: float, key: str
+) -> dict[str, str]:
+    """Changes the candidate's evidence in `folder` where the threshold is in it; returns the tags that say so.
+
+    The report stays the candidate's: what it says of curves and heatmaps holds, its verdicts are of the old threshold.
+    """
+    path = folder / evidence.LINEAGE
+    lineage = evidence.Lineage(**json.loads(path.read_text(encoding="utf-8")))
+    lineage = dataclasses.replace(lineage, training_key=key, params={**lineage.params, SETTING: rate})
+    write_text(path, json.dumps(vars(lineage), indent=2, sort_keys=True))
+    write_text(folder / "calibration.json", json.dumps(calibration.to_dict(), indent=1) + "\n")
+    kept = {field.name for field in dataclasses.fields(Metrics)}  # no threshold is in them
+    metrics = {name: value for name, value in json.loads(candidate.tags["metrics"]).items() if name in kept}
+    return {
+        "training_key": key,
+        "params_hash": evidence.params_hash(lineage.params),
+        "metrics": json.dumps(metrics),
+        evidence.LINEAGE_TAG: sha256(path),
+        "evidence": integrity.digest(integrity.digests(folder)),
+    }
