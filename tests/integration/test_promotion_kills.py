@@ -27,9 +27,10 @@ from .server import running
 
 SOAK = bool(os.environ.get("DESTSEG_SOAK"))
 KILLS = 30 if SOAK else 5
+DECIDING = ("promotion.py", "history.py", "log.py")
 RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_promotion.json"
 # For each line on stdin a child: it promotes or rolls back, and ends itself at the line of code that is asked for.
-# Undisturbed it prints the places it came through: lines of the registry's code, each once.
+# Undisturbed it prints the places it came through, lines of the registry's code, and how often.
 KILLED = """
 import json, os, pathlib, signal, sys
 from destseg.registry import promotion
@@ -37,14 +38,14 @@ from destseg.registry.connection import connect
 connect()
 import mlflow.pyfunc
 
-def act(category, version, root, last):
-    places = dict()
+def act(category, version, root, place, time):
+    places = {}
 
     def line(frame, event, argument):
         if event == "line":
-            place = f"{pathlib.Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-            places[place] = None
-            if place == last:
+            here = f"{pathlib.Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            places[here] = places.get(here, 0) + 1
+            if here == place and places[here] == time:
                 os.kill(os.getpid(), signal.SIGKILL)
         return line
 
@@ -57,7 +58,7 @@ def act(category, version, root, last):
     else:
         promotion.rollback(category, why="it is worse", who="Grace")
     sys.settrace(None)
-    return list(places)
+    return places
 
 for request in sys.stdin:
     read, write = os.pipe()
@@ -69,7 +70,7 @@ for request in sys.stdin:
     with open(read) as pipe:
         places = pipe.read()
     _, status = os.waitpid(child, 0)
-    print(json.dumps([status, json.loads(places or "[]")]), flush=True)
+    print(json.dumps([status, json.loads(places or "{}")]), flush=True)
 """
 # Ten processes that decide the same at the same time, once a line comes in; what became of each is a line.
 AT_ONCE = """
@@ -140,11 +141,11 @@ class Program:
             [sys.executable, "-c", KILLED], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __call__(self, version: int | None, last: str | None) -> tuple[int, list[str]]:
-        """(wait status, places) of one promotion, or of a rollback without a version."""
+    def __call__(self, version: int | None, place: str = "", time: int = 1) -> tuple[int, dict[str, int]]:
+        """(wait status, places) of one promotion, or of a rollback without a version; killed at `place`, that time."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({**self._about, "version": version, "last": last}) + "\n")
+        self._process.stdin.write(json.dumps({**self._about, "version": version, "place": place, "time": time}) + "\n")
         self._process.stdin.flush()
         status, places = json.loads(self._process.stdout.readline())
         return status, places
@@ -172,9 +173,9 @@ def test_killed_anywhere_there_is_one_champion_and_a_history_that_verifies(
         root = registered(key)
     promote(category, version=1, why="the first", root=root)
     program = Program(category, root)
-    status, promoting = program(2, None)
+    status, promoting = program(2)
     assert status == 0
-    status, rolling_back = program(None, None)
+    status, rolling_back = program(None)
     assert status == 0
     assert champion(category) == 1
 
@@ -185,13 +186,19 @@ def test_killed_anywhere_there_is_one_champion_and_a_history_that_verifies(
         way = "roll back" if number % 3 == 0 else "promote"
         if way == "roll back":  # to the other one: it is the champion before
             after = _former(category)
-        place = chance.choice(rolling_back if way == "roll back" else promoting)
-        status, _ = program(None if way == "roll back" else after, place)
+        places = rolling_back if way == "roll back" else promoting
+        if number % 2:  # every other time where it is decided, and not while files are read and written
+            places = {place: times for place, times in places.items() if place.startswith(DECIDING)}
+        place = chance.choice(list(places))
+        time = chance.randint(1, places[place])
+        status, _ = program(None if way == "roll back" else after, place, time)
         assert status in (signal.SIGKILL, 0)  # 0: this time it did not come through there
         versions = len(released_versions(connect(), category))
         found = champion(category)
         assert found in (before, after)
-        record.append({"kill": number, "act": way, "place": place, "killed": bool(status), "done": found == after})
+        record.append(
+            {"kill": number, "act": way, "place": place, "time": time, "killed": bool(status), "done": found == after}
+        )
         if found == before:  # the same act, again
             if way == "roll back":
                 rollback(category, why="it is worse", who="Grace")
