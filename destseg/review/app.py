@@ -32,6 +32,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 CODES: tuple[tuple[type[Error], int], ...] = ((Absent, 404), (Forbidden, 403), (Refused, 403), (Error, 400))
+HINT = "An administrator of the registry grants it with `destseg registry init`."
 TITLES = {400: "This did not work", 403: "Not allowed", 404: "Not there"}
 
 
@@ -92,4 +93,5 @@ async def _error(request: Request, error: Exception) -> Response:
     else:
         code, said = next(code for kind, code in CODES if isinstance(error, kind)), str(error)
     title = TITLES.get(code, HTTPStatus(code).phrase)
-    return page(request, "error.html", title=title, said=said, status_code=code)
+    hint = HINT if isinstance(error, Forbidden) else ""
+    return page(request, "error.html", title=title, said=said, hint=hint, status_code=code)

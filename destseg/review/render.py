@@ -20,8 +20,9 @@ def page(
 ) -> HTMLResponse:
     """A template with what all of them need: who is signed in, the token of forms, whether there are accounts."""
     desk: Desk = request.app.state.desk
+    now = datetime.datetime.now().astimezone()
     text = TEMPLATES.get_template(template).render(
-        desk=desk, session=session, fragment="hx-request" in request.headers, release=__version__, **values
+        desk=desk, session=session, fragment="hx-request" in request.headers, release=__version__, now=now, **values
     )
     return HTMLResponse(text, status_code, headers={"Vary": "HX-Request"})
 

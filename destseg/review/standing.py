@@ -55,6 +55,11 @@ class Standing:
         """Whether nothing is decided about this candidate."""
         return waits(version, self.line) and refusal(self.log, version.address) is None
 
+    def released(self, number: int) -> Version | None:
+        """The last champion that this candidate became; None if it never was one."""
+        made = [version for version in self.line if version.tags.get("candidate_version") == str(number)]
+        return made[-1] if made else None
+
     def candidate(self, number: int) -> Version:
         """The candidate with this number."""
         for version in self.candidates:

@@ -4,16 +4,17 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from destseg import Error
+from destseg.dataset.layout import GOOD
 from destseg.registry.connection import released
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
 from destseg.review.acts import Act, reason
 from destseg.review.pages.category import look_now
-from destseg.review.pages.evidence import stand
+from destseg.review.pages.evidence import evidence, stand
 from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
-from destseg.review.render import clock, page
+from destseg.review.render import clock, page, share
 from destseg.review.sessions import Session
-from destseg.review.standing import Standing, created
+from destseg.review.standing import Standing, created, whole
 
 router = APIRouter()
 KEPT = "Your name, your reason and the time are kept for ever in the history."
@@ -50,6 +51,32 @@ def turn_down(request: Request, desk: TheDesk, session: SignedIn, fields: Form, 
     effects = [f"Candidate {number} of {category} is marked as turned down and is offered no more.", champion]
     act = _act(session, found, "turn-down", f"Turn down candidate {number} of {category}", fields, effects)
     act.arguments = (f"--version={number}",)
+    return _confirm(request, desk.acts.propose(act))
+
+
+@router.post("/categories/{category}/candidates/{number}/recalibrate")
+def recalibrate(
+    request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int
+) -> Response:
+    """Asks to confirm that a new candidate is made, with another operating point of this one's calibration."""
+    found, comparison = look_now(session, category), evidence(desk, session, category, number).comparison
+    place, points = whole(fields.get("place")), comparison.operating_points
+    if place is None or place >= len(points) or comparison.current is None:
+        raise Error(f"operating point {fields.get('place', '')[:20]!r} is not one of the {len(points)} that there are")
+    if place == comparison.current:
+        raise Error(f"candidate {number} of {category} has this operating point already; choose another one")
+    point, present = points[place], points[comparison.current]
+    normals = comparison.kinds.get(GOOD, 0)
+    defects = sum(comparison.kinds.values()) - normals
+    effects = [
+        f"A new candidate of {category} is registered: the weights of candidate {number}, and a threshold that "
+        f"{share(point.rate)} of its calibration images exceed instead of {share(present.rate)}.",
+        f"On the acceptance set it would falsely reject {point.false_rejects} of {normals} good images instead of "
+        f"{present.false_rejects}, and miss {point.missed} of {defects} defects instead of {present.missed}.",
+        "It waits for a decision as every candidate does; no line changes.",
+    ]
+    act = _act(session, found, "recalibrate", f"Propose another operating point for {category}", fields, effects)
+    act.arguments = (f"--version={number}", f"--rate={point.rate!r}")
     return _confirm(request, desk.acts.propose(act))
 
 

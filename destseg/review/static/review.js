@@ -12,7 +12,8 @@ for (const section of document.querySelectorAll("[data-slider]")) {
     const chosen = places[Number(input.value)];
     input.setAttribute("aria-valuetext", chosen.dataset.text);
     input.setAttribute("aria-describedby", chosen.id);
-    for (const field of document.querySelectorAll("[data-chosen-rate]")) field.value = chosen.dataset.rate;
+    section.querySelector("[data-chosen-place]").value = input.value;
+    section.querySelector("[data-propose]").hidden = input.value === input.defaultValue; // that one is there already
   };
   input.addEventListener("input", show);
   show(); // the browser may have kept another place over a reload
@@ -49,6 +50,13 @@ if (dialog) {
   const move = (x, y) => { view.x += x; view.y += y; draw(); };
   const shots = () => [...document.querySelectorAll("[data-zoom]")];
 
+  // As many columns as make the panes largest.
+  const arrange = (count) => {
+    const side = (columns) => Math.min(panes.clientWidth / columns, panes.clientHeight / Math.ceil(count / columns));
+    const columns = [1, 2, 3, 4].filter((number) => number <= count).sort((one, other) => side(other) - side(one))[0];
+    panes.style.setProperty("--columns", columns);
+  };
+
   const show = (shot) => {
     opener = shot;
     const pictures = shot.dataset.pictures.split(" ");
@@ -60,8 +68,7 @@ if (dialog) {
       const says = shot.dataset[what];
       figure.querySelector("[data-says]").textContent = says ? `: ${says}` : "";
     }
-    const wide = window.innerWidth > window.innerHeight;
-    panes.style.setProperty("--columns", wide ? pictures.length : pictures.length > 2 ? 2 : 1);
+    arrange(pictures.length);
     fit();
   };
   const step = (by) => {
@@ -79,12 +86,13 @@ if (dialog) {
 
   document.addEventListener("click", (event) => {
     const shot = event.target.closest("[data-zoom]");
-    if (shot) { show(shot); dialog.showModal(); panes.focus(); }
+    if (shot) { dialog.showModal(); show(shot); panes.focus(); }
   });
   dialog.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
     if (button) act(button.dataset.do);
   });
+  window.addEventListener("resize", () => { if (dialog.open) arrange(opener.dataset.pictures.split(" ").length); });
   dialog.addEventListener("close", () => opener?.focus());
   dialog.addEventListener("keydown", (event) => {
     const keys = { "+": "in", "=": "in", "-": "out", "0": "fit", PageDown: "next", PageUp: "previous" };
