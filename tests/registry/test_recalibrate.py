@@ -1,0 +1,126 @@
+"""Another operating point: the same weights under a new threshold, as a candidate of its own."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from destseg import Error
+from destseg.dataset.accepted import accepted_path
+from destseg.files import sha256
+from destseg.inference.package import write_model
+from destseg.inference.predictor import Predictor
+from destseg.model.calibration import Calibration
+from destseg.model.card import ModelCard
+from destseg.model.network import DeSTSeg
+from destseg.registry import log
+from destseg.registry.addresses import find, resolve
+from destseg.registry.connection import candidates, connect
+from destseg.registry.evidence import Lineage
+from destseg.registry.promotion import promote
+from destseg.registry.recalibrate import recalibrate
+from destseg.registry.register import submit, trained_already
+from destseg.registry.trace import Trace, trace
+from destseg.registry.verify import verify
+
+pytestmark = pytest.mark.usefixtures("store")
+CALIBRATION = Calibration(
+    threshold=0.4,
+    target_rate=0.01,
+    provable_rate=0.53,
+    confidence=0.95,
+    images=4,
+    heat_low=0.05,
+    heat_high=0.575,
+    scores=(0.1, 0.2, 0.3, 0.4),
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real package; exporting it takes seconds."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        category="plate",
+        size=64,
+        bit_depth=8,
+        segmentation_width=8,
+        teacher={"source": "formula", "sha256": "5" * 64},
+        calibration=CALIBRATION,
+        training_images="",
+        destseg="0.1.0",
+    )
+    folder = tmp_path_factory.mktemp("package")
+    write_model(folder, DeSTSeg(8), card, torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
+    return folder
+
+
+@pytest.fixture
+def candidate(
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    compared: Callable[..., Any],
+    category: str,
+    model: Path,
+) -> Path:
+    """The repository's root, its training registered and compared."""
+    root = results(category)
+    package = root / "build" / category / "package"
+    shutil.rmtree(package)
+    shutil.copytree(model, package)
+    card = json.loads((package / "model.json").read_text())
+    card |= {"category": category, "training_images": sha256(accepted_path(category, root))}
+    (package / "model.json").write_text(json.dumps(card))
+    submit(category, lineage(root, "a", category=category), root=root)
+    compared(category)
+    return root
+
+
+def test_another_operating_point_is_the_challenger_and_has_to_be_compared(
+    candidate: Path, category: str, compared: Callable[..., Any]
+) -> None:
+    done = recalibrate(category, rate=0.5, why="rejects too little", who="Ada")
+    assert (done.version, done.recalibrates, done.before, done.threshold, done.created) == (2, 1, 0.4, 0.2, True)
+    client = connect()
+    made = find(client, candidates(category), alias="challenger")
+    assert made.version == 2
+    assert made.tags["recalibrates"] == "1"
+    assert json.loads(made.tags["metrics"]) == {"image_auroc": 0.97, "pixel_ap": 0.61}
+    package = resolve(done.model_uri)
+    for path in (package, package / "model.onnx"):
+        calibration = Predictor.load(path).card.calibration
+        assert calibration is not None
+        assert (calibration.threshold, calibration.target_rate) == (0.2, 0.5)
+        assert (calibration.heat_low, calibration.heat_high) == pytest.approx((0.05, 0.275))
+    entry = log.read(client, category)[-1]
+    assert (entry.who, entry.subject) == ("Ada", done.model_uri)
+    assert entry.why == "threshold of candidate 1 moved to a false-reject rate of 0.5: rejects too little"
+
+    with pytest.raises(Error, match="compared"):
+        promote(category, why="better", root=candidate)
+    compared(category)
+    assert promote(category, why="better", root=candidate).candidate == 2
+    assert verify(category, files=True).errors == []
+
+
+def test_where_it_comes_from_can_be_traced(candidate: Path, category: str) -> None:
+    done = recalibrate(category, rate=0.25, why="as the line wants")
+    found = trace(done.model_uri, root=candidate)
+    assert isinstance(found, Trace)
+    assert found.lineage.params["calibration.false_reject_rate"] == 0.25
+    assert found.lineage.dataset_version == "aa" * 16 + ".dir"
+    assert trained_already(category, "a") == 1  # so that the next retraining finds its own
+
+
+def test_the_same_operating_point_is_proposed_once(candidate: Path, category: str) -> None:  # noqa: ARG001  # fixture
+    first = recalibrate(category, rate=0.5, why="rejects too little")
+    again = recalibrate(category, rate=0.5, why="rejects too little", version=1)
+    assert (again.version, again.created) == (first.version, False)
+    with pytest.raises(Error, match=r"has threshold 0\.4, which is what a false-reject rate of 0 allows"):
+        recalibrate(category, rate=0.0, why="none at all", version=1)
+    with pytest.raises(Error, match="needs a reason"):
+        recalibrate(category, rate=0.25, why=" ")
