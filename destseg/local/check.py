@@ -19,7 +19,7 @@ from destseg.local.repository import BRANCH, stale_locks
 from destseg.local.servers import PARTIAL
 from destseg.local.up import POOLS
 
-HEALTH = {"s3": "", "prefect": "/api/health", "mlflow": "/health", "status": "/status.json"}
+HEALTH = {"s3": "", "prefect": "/api/health", "mlflow": "/health", "review": "/health", "status": "/status.json"}
 # What MVTec AD takes, all fifteen categories of it; a run's workspace is a copy of its dataset.
 LEAST_FREE_BYTES = 5_000_000_000
 

@@ -123,6 +123,14 @@ class Servers:
             command = [sys.executable, "-m", "destseg", "history", "none"]
             run(command, cwd=cwd, env=self.env | {"MLFLOW_TRACKING_URI": f"sqlite:///{fresh}"})
 
+    def review(self, cwd: Path) -> str:
+        """Starts the review page on the MLflow server, which has to answer; `cwd` is a project, whose gates decide."""
+        address = loopback.address(self.folder, "review")
+        port = address.rpartition(":")[2]
+        command = [sys.executable, "-m", "destseg", "review", "--host", loopback.HOST, "--port", port]
+        self._start("review", command, {}, health=f"{address}/health", title="the review page", cwd=cwd)
+        return address
+
     def worker(self, pool: str, cwd: Path, *, limit: int) -> None:
         """Starts a worker of the work pool `pool`: at most `limit` flow runs at once, their working directory `cwd`."""
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)]

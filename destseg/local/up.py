@@ -1,4 +1,4 @@
-"""`destseg up`: S3, MLflow, Prefect and its workers on one folder, each started again when it ends, until Ctrl-C."""
+"""`destseg up`: S3, MLflow, Prefect, its workers and the review page, each started again when it ends, until Ctrl-C."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from destseg import Error
 from destseg.files import remove, replacing
-from destseg.local import prefect_api
+from destseg.local import loopback, prefect_api
 from destseg.local.children import MARK
 from destseg.local.environment import BUCKET, FOLDER
 from destseg.local.interrupt import interruptible
@@ -34,7 +34,7 @@ def up(root: Path = Path(), *, folder: Path = FOLDER, until: Callable[[Servers],
     with alone(folder), interruptible(), Servers(folder) as servers:
         try:
             with StatusPage(servers, folder / VARIABLES) as page:
-                log.info("Status   %s  (starting S3, MLflow and Prefect, then deploying the flows)", page.address)
+                log.info("Status   %s  (starting the servers, then deploying the flows)", page.address)
                 fresh = start(root, servers)
                 say(servers, page, fresh)
                 while not until(servers):
@@ -53,6 +53,7 @@ def start(root: Path, servers: Servers) -> bool:
     servers.mlflow()
     for name in ("s3", "prefect", "mlflow"):
         servers.ready(name)
+    servers.review(root)
     if crashed := prefect_api.crash_unfinished(servers.env):
         log.warning(
             "left by the last `destseg up` and now Crashed; ingest and retrain are started again: %s",
@@ -64,6 +65,7 @@ def start(root: Path, servers: Servers) -> bool:
     prefect(root, servers, "deploy", "--all")
     for pool, limit in POOLS.items():
         servers.worker(pool, root, limit=limit)
+    servers.ready("review")
     write_variables(servers.folder / VARIABLES, servers.env)
     return fresh
 
@@ -90,6 +92,7 @@ def say(servers: Servers, page: StatusPage, fresh: bool) -> None:
     """Where everything is, and how to go on."""
     variables = servers.folder / VARIABLES
     log.info("Status   %s", page.address)
+    log.info("Review   %s", loopback.address(servers.folder, "review"))
     log.info("MLflow   %s", servers.env["MLFLOW_TRACKING_URI"])
     log.info("Prefect  %s", servers.env["PREFECT_API_URL"].removesuffix("/api"))
     log.info("         its page asks for PREFECT_API_AUTH_STRING, which is in %s", servers.folder / "credentials.json")

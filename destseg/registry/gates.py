@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from destseg.dataset.layout import GOOD
+from destseg.evaluation.meanings import MEANINGS
 
 LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher", "image_list")
 CARD = "model.json"
@@ -111,6 +112,11 @@ def _compared(facts: Facts) -> Gate:
     return _gate("compared", measured, limit, True, why)
 
 
+def _title(name: str) -> str:
+    """A metric as people call it."""
+    return MEANINGS[name][0]
+
+
 def _made(content: Mapping[str, Any]) -> str:
     """Stands behind every number that comes from made defects."""
     return " (synthetic defects)" if content["synthetic"] else ""
@@ -125,10 +131,11 @@ def _minima(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gat
             continue
         value = content["challenger"]["metrics"].get(name)
         if value is None:
-            passed, measured, why = False, NOTHING, f"{name} is not defined on the images of this dataset version"
+            passed, measured = False, NOTHING
+            why = f"{_title(name)} is not defined on the images of this dataset version"
         else:
             passed, measured = value >= limit, f"{value:.4f}{made}"
-            why = f"{name} is {value:.4f}, {'at least' if passed else 'below'} {limit:g} of params.yaml{made}"
+            why = f"{_title(name)} is {value:.4f}, {'at least' if passed else 'below'} {limit:g} of params.yaml{made}"
         found.append(_gate(name, measured, f">= {limit:g}", passed, why))
     return found
 
@@ -142,7 +149,7 @@ def _losses(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gat
             continue
         difference, limit = content["differences"].get(name), f">= -{margin:g} with 95 % confidence"
         if difference is None:
-            why = f"{name} is not defined on the images of this dataset version, so the models cannot be compared by it"
+            why = f"{_title(name)} is not defined on the images of this dataset version, so nobody can compare by it"
             found.append(_gate(f"{name}_loss", NOTHING, limit, False, why))
             continue
         gain, low, high = (
@@ -152,7 +159,7 @@ def _losses(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gat
         )
         passed = low >= -margin
         measured = f"{gain:+.4f} ({low:+.4f} to {high:+.4f}){made}"
-        said = f"{name} is {difference['challenger']:.4f}, the champion's {difference['champion']:.4f}{made}"
+        said = f"{_title(name)} is {difference['challenger']:.4f}, the champion's {difference['champion']:.4f}{made}"
         verdict = f"may be {-low:.4f} worse" if low < 0 else "is no worse"
         allowed = "which is allowed" if passed else "which is more than allowed"
         why = f"{said}; the challenger {verdict} (95 % interval {low:+.4f} to {high:+.4f}), "

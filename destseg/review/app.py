@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from destseg import Error
 from destseg.registry.rest import Absent, Forbidden, Unauthorised
@@ -43,6 +43,7 @@ def create_app(desk: Desk) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     for part in (sign_in, categories, record, gallery, candidate, acts, category):
         app.include_router(part.router)
+    app.add_api_route("/health", lambda: PlainTextResponse("ok\n"))
     app.middleware("http")(_every_answer)
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(Unauthorised, _sign_in)

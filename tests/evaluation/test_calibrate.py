@@ -50,7 +50,7 @@ def exact_confidence(images, kept, rate):
     return sum(comb(images, below) * (1 - rate) ** below * rate ** (images - below) for below in range(kept))
 
 
-@pytest.mark.parametrize("images", [1, 2, 17, 59, 298, 299, 473, 600])
+@pytest.mark.parametrize("images", [1, 2, 17, 59, 298, 299])
 @pytest.mark.parametrize(("rate", "confidence"), [(0.01, 0.95), (0.05, 0.99), (0.2, 0.5)])
 def test_threshold_and_bound_agree_with_exact_binomial_sums(images, rate, confidence):
     settings = CalibrationSettings(false_reject_rate=rate, confidence=confidence)

@@ -105,6 +105,11 @@ def test_a_terminal_that_sourced_the_environment_reaches_all_servers(line: Line)
     assert json.loads(line.shell("destseg history bolt --json")) == []
 
 
+def test_the_review_page_is_there_and_says_that_anyone_here_can_promote(line: Line) -> None:
+    with loopback.direct.open(f"{line.address('review')}/", timeout=60) as response:
+        assert "This registry has no accounts." in response.read().decode()
+
+
 def test_prefect_answers_its_login_only_and_no_command_line_or_log_shows_it(line: Line) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         loopback.direct.open(f"{line.address('prefect')}/api/admin/version", timeout=30)

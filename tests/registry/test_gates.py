@@ -42,9 +42,9 @@ def test_without_a_comparison_nothing_is_measured_and_the_gate_says_what_to_do()
 def test_a_metric_on_its_minimum_passes_and_one_that_is_undefined_fails() -> None:
     compared = content(metrics={"pro": 0.8, "iap": None})
     found = run(PromotionSettings(min_pro=0.8, min_iap=0.5), compared)
-    assert (found["pro"].passed, found["pro"].why) == (True, "pro is 0.8000, at least 0.8 of params.yaml")
+    assert (found["pro"].passed, found["pro"].why) == (True, "PRO is 0.8000, at least 0.8 of params.yaml")
     assert not found["iap"].passed
-    assert found["iap"].why == "iap is not defined on the images of this dataset version"
+    assert found["iap"].why == "IAP is not defined on the images of this dataset version"
     assert not run(PromotionSettings(min_pro=0.8001), compared)["pro"].passed
 
 

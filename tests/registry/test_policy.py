@@ -68,7 +68,7 @@ def test_auto_leaves_what_fails_a_gate_to_a_person(train: Train, category: str) 
         ("lineage", True),
     ]
     assert "1 of 4 gates failed (image_auroc); a person decides" in str(found)
-    assert "FAILED  image_auroc: image_auroc is 0.7000, below 0.9 of params.yaml" in str(found)
+    assert "FAILED  image_auroc: Image AUROC is 0.7000, below 0.9 of params.yaml" in str(found)
     assert history(category) == []
 
 

@@ -39,7 +39,7 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
         "measured": "0.9700",
         "limit": ">= 0.9",
         "passed": True,
-        "why": "image_auroc is 0.9700, at least 0.9 of params.yaml",
+        "why": "Image AUROC is 0.9700, at least 0.9 of params.yaml",
     }
     run = client.get_run(version.run_id)
     assert client.get_experiment(run.info.experiment_id).name == f"destseg-{category}-released"
@@ -88,7 +88,7 @@ def test_promotions_and_rollbacks_form_a_history(train: Callable[..., Path], cat
 
 def test_a_failed_gate_stops_promotion_unless_it_is_overridden(train: Callable[..., Path], category: str) -> None:
     root = train("a", clean=False, image_auroc=0.7)
-    with pytest.raises(Error, match=r"fails 2 of 4 gates .*image_auroc is 0\.7000, below 0\.9.*not committed"):
+    with pytest.raises(Error, match=r"fails 2 of 4 gates .*Image AUROC is 0\.7000, below 0\.9.*not committed"):
         promote(category, why="looks fine to me", root=root)
     assert history(category) == []
     found = promote(category, why="trial on line 3 only", override=True, root=root)
