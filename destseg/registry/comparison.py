@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from destseg import Error
 from destseg.registry import integrity
 from destseg.registry.addresses import kept
-from destseg.registry.connection import experiment, explained, released
+from destseg.registry.connection import experiment, explained, released, released_experiment
 from destseg.registry.history import NOTHING
 from destseg.registry.listing import address
+from destseg.registry.log import append
 from destseg.storage import memo
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TAG = "comparison"
+COMPARED = "compared"  # the entry of the log
 FOLDER = "comparison"  # of the run's files
 CONTENT = "comparison.json"
 
@@ -32,6 +34,10 @@ class Reference:
     dataset_version: str
     files: dict[str, str]
     """SHA-256 of each file."""
+
+    def to_tag(self) -> str:
+        """The value of the tag."""
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 def reference(candidate: "ModelVersion") -> Reference | None:
@@ -51,23 +57,36 @@ def reference(candidate: "ModelVersion") -> Reference | None:
 
 
 def log(client: "MlflowClient", category: str, candidate: "ModelVersion", champion: str, folder: Path) -> Reference:
-    """Logs the files in `folder` as a run of the training's experiment, then sets the candidate's tag."""
+    """Logs the files in `folder` as a run of the training's experiment, writes an entry, then sets the tag."""
+    made = _stored(client, released(category), category, candidate, champion, folder)
+    # The entry first, so that no tag is without an author. The tag is the commit point: a run that no tag names is what
+    # an interrupted comparison leaves, and harmless.
+    verdict = str(read(folder)["verdict"])
+    append(client, category, event=COMPARED, subject=address(candidate), content=asdict(made), why=verdict)
+    client.set_model_version_tag(candidate.name, candidate.version, TAG, made.to_tag())
+    return made
+
+
+def release(client: "MlflowClient", category: str, candidate: "ModelVersion", folder: Path) -> Reference:
+    """The same files again where no trainer can write: what a released version names, and so is never changed."""
+    found = reference(candidate)
+    champion = NOTHING if found is None else found.champion
+    return _stored(client, released_experiment(category), category, candidate, champion, folder)
+
+
+def _stored(
+    client: "MlflowClient", place: str, category: str, candidate: "ModelVersion", champion: str, folder: Path
+) -> Reference:
     import mlflow
 
-    content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+    dataset_version = str(read(folder)["dataset_version"])
     name = f"{category}-comparison-{candidate.version}-{champion}"
-    tags = {"category": category, "candidate": address(candidate), "dataset_version": content["dataset_version"]}
-    with mlflow.start_run(experiment_id=experiment(client, released(category)), run_name=name, tags=tags) as run:
+    tags = {"category": category, "candidate": address(candidate), "dataset_version": dataset_version}
+    with mlflow.start_run(experiment_id=experiment(client, place), run_name=name, tags=tags) as run:
         mlflow.log_artifacts(str(folder), FOLDER)
-    made = Reference(
-        run_id=run.info.run_id,
-        champion=champion,
-        dataset_version=content["dataset_version"],
-        files=integrity.digests(folder),
+    return Reference(
+        run_id=run.info.run_id, champion=champion, dataset_version=dataset_version, files=integrity.digests(folder)
     )
-    # The tag is the commit point: a run that no tag names is what an interrupted comparison leaves, and harmless.
-    client.set_model_version_tag(candidate.name, candidate.version, TAG, json.dumps(asdict(made), sort_keys=True))
-    return made
 
 
 def fetch(candidate: "ModelVersion", found: Reference) -> Path:

@@ -1,17 +1,20 @@
 """What becomes of a challenger by itself: promotion.policy of params.yaml, asked after every retraining."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from destseg.registry import log
 from destseg.registry.addresses import find
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.gates import Gate, PromotionSettings
 from destseg.registry.history import released_versions, succession
 from destseg.registry.promotion import judge, promote
 from destseg.registry.register import CHALLENGER
+from destseg.registry.turn_down import refusal
 from destseg.settings import PARAMS, read_section
 
+GATES = "gates"  # the entry of the log
 WHY = "promotion.policy auto: all gates passed"
 
 
@@ -24,7 +27,7 @@ class PolicyResult:
     model_uri: str
     """The new champion, or the challenger that waits for a person."""
     gates: tuple[Gate, ...]
-    """Empty for a challenger that was released before."""
+    """Empty for a challenger that was released before, or turned down."""
     reason: str
 
     def __str__(self) -> str:
@@ -43,11 +46,17 @@ def promote_by_policy(category: str, root: Path = Path()) -> PolicyResult:
         known = released_versions(client, category)
         before = [version for version in known if version.tags.get("candidate_version") == str(number)]
         line = succession(known)
-        verdict = () if before else judge(challenger, line[-1] if line else None, settings).gates
-    failed = [gate.name for gate in verdict if not gate.passed]
+        refused = None if before else refusal(client, category, challenger)
+        verdict = () if before or refused else judge(challenger, line[-1] if line else None, settings).gates
+        failed = [gate.name for gate in verdict if not gate.passed]
+        if verdict and (failed or settings.policy == "review"):  # a promotion has an entry of its own
+            content = {"gates": [asdict(gate) for gate in verdict]}
+            log.append(client, category, event=GATES, subject=f"models:/{challenger.name}/{number}", content=content)
     address, reason, promoted = f"models:/{challenger.name}/{number}", WHY, False
     if before:  # it is the champion, or a person has put another in its place: that is not for a policy to undo
         reason = f"candidate {number} was released before, as version {before[-1].version}"
+    elif refused:
+        reason = f"{refused.who} turned it down: {refused.why}"
     elif failed:
         reason = f"{len(failed)} of {len(verdict)} gates failed ({', '.join(failed)}); a person decides"
     elif settings.policy == "review":

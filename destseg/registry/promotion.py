@@ -127,7 +127,10 @@ def promote(
         if turned_down and not override:
             raise Error(f"{turned_down}; choose another one, or promote it with --override and the reason")
         judged = judge(candidate, line[-1] if line else None, settings)
-        content = {"gates": [asdict(gate) for gate in judged.gates]}
+        content = {
+            "gates": [asdict(gate) for gate in judged.gates],
+            "comparison": candidate.tags.get(comparison.TAG, ""),
+        }
         if judged.failed and not override:
             log.append(client, category, event=BLOCKED, subject=address(candidate), content=content, why=why, who=who)
             said = "; ".join(f"{gate.name}: {gate.why}" for gate in judged.failed)
@@ -145,6 +148,8 @@ def promote(
             "gates": json.dumps(content["gates"]),
             "overridden": str(bool(judged.failed or turned_down)).lower(),
         }
+        if judged.comparison is not None:
+            tags[comparison.TAG] = comparison.release(client, category, candidate, judged.comparison).to_tag()
         intent = _intend(client, category, PROMOTING, candidate, tags, content)
         return _count(client, category, release(client, category, candidate, judged.package, tags | intent), PROMOTED)
 

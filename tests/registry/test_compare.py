@@ -18,7 +18,7 @@ import pytest
 from destseg import Error
 from destseg.dataset.layout import dataset_dir
 from destseg.evaluation.summary import Summary
-from destseg.registry import comparison
+from destseg.registry import comparison, log
 from destseg.registry.compare import compare, due
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
@@ -121,6 +121,10 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     run = connect().get_run(found.run_id)
     assert run.info.run_name == f"{category}-comparison-1-none"
     assert connect().get_experiment(run.info.experiment_id).name == released(category)
+
+    entry = log.read(connect(), category)[-1]
+    assert (entry.event, entry.subject, entry.content["run_id"]) == ("compared", uri, found.run_id)
+    assert entry.why == found.verdict
 
     assert not due(category, root=root).due
     assert compare(category, root=root) == replace(found, created=False)

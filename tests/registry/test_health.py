@@ -17,6 +17,7 @@ from destseg.registry.evidence import Lineage
 from destseg.registry.health import Health, MonitorSettings, health, report, threshold
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.register import submit
+from destseg.registry.turn_down import turn_down
 from destseg.settings import read_section
 from destseg.storage import versions
 
@@ -83,6 +84,13 @@ def test_without_a_champion_that_is_a_finding(train: Callable[..., Path], catego
     found = health(category, root=root)
     assert wrong(found) == ["warning  champion: there is none yet; `destseg promote` makes one"]
     assert (found.champion, found.challenger) == (None, f"models:/{candidates(category)}/1")
+
+
+def test_a_challenger_that_was_turned_down_waits_no_more(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    dataset(root, category)
+    turn_down(category, why="misses scratches", who="Ada")
+    assert health(category, root=root).challenger is None
 
 
 def test_what_is_too_old_or_waits_too_long_is_a_warning_with_its_limit(

@@ -58,7 +58,7 @@ def test_what_a_training_made_before_is_completed(
     compared(category)
     assert promote(category, why="first", root=root).version == 1
     runs = connect().search_runs([connect().get_experiment_by_name(released_experiment(category)).experiment_id])
-    assert len(runs) == 1
+    assert len(runs) == 2  # of the model, and of its comparison
 
 
 @pytest.mark.usefixtures("store")

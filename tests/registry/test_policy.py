@@ -4,17 +4,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from destseg.registry import log
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage
 from destseg.registry.history import history
 from destseg.registry.policy import WHY, promote_by_policy
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.register import submit
+from destseg.registry.turn_down import turn_down
 
 Train = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("store")
@@ -44,6 +47,17 @@ def test_under_review_nothing_is_promoted(train: Train, category: str) -> None:
     assert found.model_uri == f"models:/destseg-{category}-candidates/1"
     assert [gate.name for gate in found.gates if gate.passed] == ["compared", "image_auroc", "parity", "lineage"]
     assert "promotion.policy is review, so a person decides" in str(found)
+    assert history(category) == []
+    entry = log.read(connect(), category)[-1]
+    assert (entry.event, entry.subject) == ("gates", found.model_uri)
+    assert entry.content["gates"] == json.loads(json.dumps([asdict(gate) for gate in found.gates]))
+
+
+def test_auto_leaves_what_a_person_turned_down(train: Train, category: str) -> None:
+    root = train("a")
+    turn_down(category, why="misses scratches", who="Ada")
+    found = promote_by_policy(category, root)
+    assert (found.promoted, found.gates, found.reason) == (False, (), "Ada turned it down: misses scratches")
     assert history(category) == []
 
 

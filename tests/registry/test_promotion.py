@@ -6,11 +6,13 @@ import mlflow
 import pytest
 
 from destseg import Error
+from destseg.registry import comparison
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.history import history, settle
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.released import release
+from destseg.registry.verify import verify
 
 Results = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("store")
@@ -46,6 +48,21 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
     report = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="evaluation/report.html")
     assert Path(report).read_text() == "<p>report</p>"
     assert (resolve(f"models:/{released(category)}@champion") / "model.safetensors").read_bytes() == b"a"
+
+
+def test_the_comparison_is_kept_with_what_was_released_on_it(train: Callable[..., Path], category: str) -> None:
+    promote(category, why="first", root=train("a"))
+    client = connect()
+    version = client.get_model_version(released(category), "1")
+    found = comparison.reference(version)
+    assert found is not None
+    run = client.get_run(found.run_id)
+    assert client.get_experiment(run.info.experiment_id).name == f"destseg-{category}-released"
+    before = comparison.reference(client.get_model_version(candidates(category), "1"))
+    assert before is not None
+    assert (found.files, found.champion) == (before.files, "none")
+    assert comparison.read(comparison.fetch(version, found))["champion"] is None
+    assert verify(category).errors == []
 
 
 def test_another_machine_gets_the_champions_files_from_the_released_version(

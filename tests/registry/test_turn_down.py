@@ -28,7 +28,7 @@ def test_a_challenger_turned_down_says_who_and_why(train: Train, category: str) 
 
     again = turn_down(category, why="for another reason", who="Grace")
     assert (again.who, again.why, again.created) == ("Ada", "misses scratches", False)
-    assert len(log.read(connect(), category)) == 2  # with its registration
+    assert len(log.read(connect(), category)) == 3  # with its registration and comparison
 
 
 def test_it_is_promoted_by_an_override_only(train: Train, category: str) -> None:

@@ -70,23 +70,23 @@ def notes(category: str) -> list[str]:
 def test_a_history_that_nobody_touched_verifies(made: MlflowClient, category: str) -> None:
     found = verify(category, files=True)
     assert found.findings == ()
-    assert str(found) == f"{category}: 10 entries, 3 released versions, files compared: in order"
+    assert str(found) == f"{category}: 13 entries, 3 released versions, files compared: in order"
     assert [entry.event for entry in log.read(made, category)] == [
-        "registered",
+        *("registered", "compared"),
         *("promoting", "promoted"),
-        "registered",
+        *("registered", "compared"),
         *("promoting", "promoted"),
         *("rolling-back", "rolled-back"),
-        "registered",
+        *("registered", "compared"),
         "turned-down",
     ]
 
 
 def test_a_deleted_entry_is_found(made: MlflowClient, category: str) -> None:
-    made.delete_model_version(log_model(category), "5")  # the second promotion
+    made.delete_model_version(log_model(category), "7")  # the second promotion
     assert errors(category) == [
-        "-log: version 5 is missing: deleted",
-        *(f"-log/6: {text}" for text in follows(made, category, 6)),
+        "-log: version 7 is missing: deleted",
+        *(f"-log/8: {text}" for text in follows(made, category, 8)),
         "/2: its entry is not in the log: deleted or changed",
     ]
 
@@ -99,17 +99,17 @@ def follows(client: MlflowClient, category: str, number: int) -> list[str]:
 @pytest.mark.parametrize("tag", ["why", "content", "event", "when", "another"])
 def test_an_edited_entry_is_found(made: MlflowClient, category: str, tag: str) -> None:
     value = "turned-down" if tag == "event" else json.dumps({"replaces": "none"}) if tag == "content" else "now"
-    made.set_model_version_tag(log_model(category), "3", tag, value)
+    made.set_model_version_tag(log_model(category), "4", tag, value)
     found = errors(category)
-    assert found[0] == "-log/3: its hash does not fit the rest: changed, or made by hand"
+    assert found[0] == "-log/4: its hash does not fit the rest: changed, or made by hand"
 
 
 def test_an_entry_that_was_rewritten_with_a_hash_that_fits_is_found(made: MlflowClient, category: str) -> None:
     name = log_model(category)
-    made.set_model_version_tag(name, "5", "why", "because Ada wanted it")
-    made.set_model_version_tag(name, "5", "hash", log.entry(made.get_model_version(name, "5")).computed)
+    made.set_model_version_tag(name, "7", "why", "because Ada wanted it")
+    made.set_model_version_tag(name, "7", "hash", log.entry(made.get_model_version(name, "7")).computed)
     assert errors(category) == [
-        *(f"-log/6: {text}" for text in follows(made, category, 6)),
+        *(f"-log/8: {text}" for text in follows(made, category, 8)),
         "/2: its entry is not in the log: deleted or changed",
     ]
 
@@ -117,7 +117,7 @@ def test_an_entry_that_was_rewritten_with_a_hash_that_fits_is_found(made: Mlflow
 @pytest.mark.parametrize("tag", ["who", "metrics", "replaces", "dataset_version", "praise"])
 def test_an_edited_tag_of_a_released_version_is_found(made: MlflowClient, category: str, tag: str) -> None:
     made.set_model_version_tag(released(category), "2", tag, "{}")
-    assert f"/2: not as entry 5 of the log says: tag {tag}" in errors(category)
+    assert f"/2: not as entry 7 of the log says: tag {tag}" in errors(category)
 
 
 def test_a_deleted_tag_and_an_exchanged_entry_are_found(made: MlflowClient, category: str) -> None:
@@ -125,7 +125,7 @@ def test_a_deleted_tag_and_an_exchanged_entry_are_found(made: MlflowClient, cate
     made.set_model_version_tag(released(category), "1", "log", log.read(made, category)[0].hash)
     assert errors(category) == [
         "/1: its entry is not in the log: deleted or changed",
-        "/2: not as entry 5 of the log says: tag why",
+        "/2: not as entry 7 of the log says: tag why",
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_version_made_by_hand_is_found(made: MlflowClient, category: str) -> N
     made.create_model_version(released(category), first.source, model_id=first.source[8:], tags=copied)
     settle(made, category)
     assert errors(category)[1:] == [
-        "/5: not as entry 2 of the log says: tag replaces",
+        "/5: not as entry 3 of the log says: tag replaces",
         f"/5: has the same entry as models:/{released(category)}/1: one of them was made by hand",
     ]
     assert [entry.version for entry in history(category)] == [1, 2, 3, 4, 5]
@@ -214,7 +214,7 @@ def test_an_edited_candidate_is_found(made: MlflowClient, category: str) -> None
     made.delete_model_version_tag(name, "3", "turned_down")
     assert errors(category) == [
         "-candidates/1: was turned down by its tag turned_down alone: made by hand, or cut short",
-        "-candidates/2: not as entry 4 of the log says: tag metrics",
+        "-candidates/2: not as entry 5 of the log says: tag metrics",
         "-candidates/3: was turned down by the log alone: made by hand, or cut short",
     ]
 
@@ -259,12 +259,15 @@ def test_the_command_says_so_by_its_exit_code(made: MlflowClient, category: str)
     run = CliRunner()
     fine = run.invoke(app, ["history", category, "--verify", "--json"])
     assert (fine.exit_code, json.loads(fine.output)["findings"]) == (0, [])
-    made.delete_model_version(log_model(category), "5")
+    made.delete_model_version(log_model(category), "7")
     wrong = run.invoke(app, ["history", category, "--verify"])
-    assert "version 5 is missing" in wrong.output
+    assert "version 7 is missing" in wrong.output
     assert "errors; see above" in str(wrong.exception)  # which `destseg` prints, and ends with exit code 2
     listed = run.invoke(app, ["history", category, "--log"])
-    assert [line.split()[4] for line in listed.output.splitlines()][:2] == ["registered", "promoting"]
+    assert [line.split()[4] for line in listed.output.splitlines()][:3] == [
+        *("registered", "compared"),
+        "promoting",
+    ]
     today = f"{datetime.date.today():%Y-%m-%d}"
     assert len(run.invoke(app, ["history", category, "--at", today]).output.splitlines()) == 3
     assert run.invoke(app, ["history", category, "--files"]).exit_code == 1
