@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import struct
 import threading
 import zipfile
 from collections import OrderedDict
@@ -17,6 +18,8 @@ from destseg.review.comparison import FILE, GALLERY, Comparison, Reference, read
 LIMITS = {FILE: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes; 1,000 images make about 60 MB
 PARITY = "artifacts/package/parity.json"  # among the files of a logged model
 PICTURE_LIMIT = 8 * 2**20
+DIRECTORY_LIMIT = 16 * 2**20
+_END = struct.Struct("<4s4H2LH")  # the end of a zip archive without a comment
 PICTURES = ("photo", "truth", "champion", "challenger")
 _MEMBER = re.compile(rf"(0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})\.webp")
 _WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
@@ -102,6 +105,7 @@ class Gallery:
     """A gallery.zip: entries by the names that they must have, stored as they are."""
 
     def __init__(self, path: Path) -> None:
+        _check_directory(path)
         try:
             self._archive = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
@@ -127,6 +131,18 @@ class Gallery:
         if not _WEBP.match(content[:12]):
             raise Error(f"{GALLERY}: {entry.filename} is no WebP picture; compare again")
         return content
+
+
+def _check_directory(path: Path) -> None:
+    """An Error if an archive's list of entries is longer than a gallery's can be, as zipfile reads all of it at once."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END.size))
+        end = file.read()
+    if len(end) != _END.size or not end.startswith(b"PK\5\6"):
+        raise Error(f"{GALLERY} cannot be read: it does not end as an archive does; compare again")
+    *_, entries, size, _, _ = _END.unpack(end)
+    if entries == 0xFFFF or size > DIRECTORY_LIMIT:
+        raise Error(f"{GALLERY} has more pictures than can be shown, at most 65,534; the numbers are not touched by it")
 
 
 def cache() -> Path:

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from destseg import Error
@@ -42,7 +43,9 @@ def rows(registry: Rest) -> list[Row]:
     """Every category that the account may see, what waits longest first."""
     models = {model.name: model for model in registry.models()}
     names = {category for model in models.values() if (category := _category(model))}
-    return sorted((_row(registry, category, models) for category in names), key=lambda row: row.order)
+    with ThreadPoolExecutor(8) as pool:  # after a rollback a category takes a request of its own
+        found = list(pool.map(lambda category: _row(registry, category, models), names))
+    return sorted(found, key=lambda row: row.order)
 
 
 def matching(found: Iterable[Row], text: str, *, waiting: bool) -> list[Row]:

@@ -13,6 +13,7 @@ from destseg.review.memory import Memory
 IDLE = 60 * 60.0  # seconds without a request after which a session ends
 LONGEST = 12 * 60 * 60.0  # a shift, and the hours beside it
 MOST = 500  # sessions at once
+MOST_OF_ONE = 20  # of one account: a further one ends the one that was not used for longest
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,6 +52,9 @@ class Sessions:
         session = Session(user=user, registry=registry, password=password, begun=now, used=now)
         with self._lock:
             self._forget_ended(now)
+            own = sorted((one for one in self._by_id.values() if one.user == user), key=lambda one: one.used)
+            for one in own[: max(0, len(own) - MOST_OF_ONE + 1)]:
+                self._by_id.pop(one.id).registry.close()
             if len(self._by_id) >= MOST:
                 raise Error(f"{MOST} sessions are open, the most there may be; sign out elsewhere or try again later")
             self._by_id[session.id] = session

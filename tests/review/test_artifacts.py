@@ -68,6 +68,12 @@ def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyt
         Gallery(path)
 
 
+def test_an_endless_list_of_entries_is_not_even_read(tmp_path: Path) -> None:
+    path = archive(tmp_path / "gallery.zip", {f"{index}/photo.webp": b"" for index in range(65_535)})
+    with pytest.raises(Error, match="more pictures than can be shown"):
+        Gallery(path)
+
+
 @pytest.mark.parametrize("data", [b"<script>alert(1)</script>", b"", b"RIFF\0\0\0\0WAVE"])
 def test_what_is_no_webp_is_not_given_out(tmp_path: Path, data: bytes) -> None:
     path = archive(tmp_path / "gallery.zip", {"0/photo.webp": data})

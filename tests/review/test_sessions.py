@@ -5,7 +5,7 @@ import pytest
 from destseg import Error
 from destseg.registry.rest import Rest
 from destseg.review import sessions
-from destseg.review.sessions import IDLE, LONGEST, MOST, Sessions
+from destseg.review.sessions import IDLE, LONGEST, MOST, MOST_OF_ONE, Sessions
 
 URL = "http://127.0.0.1:1"
 
@@ -66,12 +66,23 @@ def test_after_signing_out_the_id_is_worth_nothing(clock: Clock) -> None:
 
 def test_ended_sessions_make_room_for_new_ones(clock: Clock) -> None:
     known = Sessions(clock)
-    for _ in range(MOST):
-        begin(known)
+    for number in range(MOST):
+        begin(known, f"user{number}")
     with pytest.raises(Error, match=f"{MOST} sessions are open"):
         begin(known)
     clock.now += IDLE + 1
     assert known.find(begin(known).id) is not None
+
+
+def test_one_account_alone_cannot_keep_the_others_out(clock: Clock) -> None:
+    known = Sessions(clock)
+    other = begin(known, "grace")
+    own = []
+    for _ in range(MOST_OF_ONE + 5):
+        clock.now += 1
+        own.append(begin(known))
+    assert [known.find(session.id) is not None for session in own] == [False] * 5 + [True] * MOST_OF_ONE
+    assert known.find(other.id) is other
 
 
 def test_what_is_printed_of_a_session_holds_no_secret(clock: Clock) -> None:
