@@ -134,7 +134,7 @@ class Gallery:
 
 
 def _check_directory(path: Path) -> None:
-    """An Error if an archive's list of entries is longer than a gallery's can be, as zipfile reads all of it at once."""
+    """An Error if the list of an archive's entries is longer than a gallery's can be: zipfile reads it whole."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END.size))
         end = file.read()
