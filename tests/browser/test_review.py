@@ -1,75 +1,51 @@
 """The quality engineer's whole job in a real browser, before a real MLflow server with accounts."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from ..registry.conftest import lineage, results  # noqa: F401  # fixtures
-from ..review.factory import CATEGORY, Factory, factory, password, servers  # noqa: F401  # fixtures
+from destseg.inference.package import write_model
+from destseg.model.calibration import Calibration
+from destseg.model.card import ModelCard
+from destseg.model.network import DeSTSeg
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from ..review.factory import CATEGORY, Factory
+from .visits import BROWSER, SLOW, decide, visitor
+
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; .ci/run installs it")
 HERE = f"/categories/{CATEGORY}/candidates/"
-SLOW = 120_000.0  # milliseconds that a promotion may take on a busy machine
+CARD = ModelCard(
+    category="washer",
+    size=64,
+    bit_depth=8,
+    segmentation_width=8,
+    teacher={"source": "formula", "sha256": "5" * 64},
+    calibration=Calibration(
+        threshold=0.4,
+        target_rate=0.01,
+        provable_rate=0.53,
+        confidence=0.95,
+        images=4,
+        heat_low=0.05,
+        heat_high=0.575,
+        scores=(0.1, 0.2, 0.3, 0.4),
+    ),
+    training_images="",
+    destseg="0.1.0",
+)
 STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def visitor(
-    browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
-    name: str,
-    expected: str = "",
-    **options: Any,
-) -> Iterator[Page]:
-    """Somebody signed in; nothing may be loaded from elsewhere, and the browser complains of what is expected only."""
-    context = browser.new_context(base_url=factory.page, **options)
-    page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.set_default_timeout(SLOW)
-    page.goto("/")
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill(password(name))
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Categories")).to_be_visible()
-    yield page
-    context.close()
-    assert [url for url in asked if not url.startswith((factory.page, "data:"))] == []
-    assert [said for said in complaints if not expected or expected not in said] == []
-
-
-def decide(page: Page, button: str, why: str, confirm: str) -> None:
-    """Gives a reason, reads what will happen, and confirms it."""
-    page.get_by_label("Reason").fill(why)
-    page.get_by_role("button", name=button).click()
-    expect(page.get_by_text("This will happen:")).to_be_visible()
-    expect(page.locator(".facts")).to_contain_text(why)
-    page.get_by_role("button", name=confirm, exact=True).click()
 
 
 def test_the_whole_job(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
-    results: Callable[..., Path],  # noqa: F811  # a fixture
-    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+    factory: Factory,
+    results: Callable[..., Path],
+    lineage: Callable[..., Any],
 ) -> None:
     """Sign in, read, move the slider, look closely, promote, see the champion change, be refused, roll back."""
     number = factory.train(results, lineage, "walk")
@@ -145,9 +121,9 @@ def test_the_whole_job(
 
 def test_two_people_act_at_once_each_as_themselves(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
-    results: Callable[..., Path],  # noqa: F811  # a fixture
-    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+    factory: Factory,
+    results: Callable[..., Path],
+    lineage: Callable[..., Any],
 ) -> None:
     """The engineer promotes while the trainer tries to: the one is named in the history, the other refused."""
     number = factory.train(results, lineage, "two at once")
@@ -168,9 +144,9 @@ def test_two_people_act_at_once_each_as_themselves(
 
 def test_a_champion_that_changed_meanwhile_is_not_replaced_unseen(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
-    results: Callable[..., Path],  # noqa: F811  # a fixture
-    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+    factory: Factory,
+    results: Callable[..., Path],
+    lineage: Callable[..., Any],
 ) -> None:
     first = factory.train(results, lineage, "overtaken")
     with visitor(browser, factory, "ada", expected="400") as slow, visitor(browser, factory, "ada") as fast:
@@ -188,9 +164,9 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced_unseen(
 
 def test_a_candidate_is_turned_down_and_offered_no_more(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
-    results: Callable[..., Path],  # noqa: F811  # a fixture
-    lineage: Callable[..., Any],  # noqa: F811  # a fixture
+    factory: Factory,
+    results: Callable[..., Path],
+    lineage: Callable[..., Any],
 ) -> None:
     number, champion = factory.train(results, lineage, "unwanted"), factory.champion()
     with visitor(browser, factory, "ada") as page:
@@ -209,11 +185,51 @@ def test_a_candidate_is_turned_down_and_offered_no_more(
     assert factory.champion() == champion
 
 
+def test_another_operating_point_becomes_a_candidate(
+    browser: Browser,
+    factory: Factory,
+    results: Callable[..., Path],
+    lineage: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    model = tmp_path_factory.mktemp("package")
+    write_model(model, DeSTSeg(8), CARD, torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
+    points = [
+        {
+            "rate": rate,
+            "provable_rate": 0.6,
+            "threshold": 0.4 - rate / 2,
+            "false_rejects": wrong,
+            "escapes": {"dent": 4},
+        }
+        for rate, wrong in ((0.0, 0), (0.25, 1), (0.5, 3))
+    ]
+    number = factory.train(results, lineage, "point", model=model, operating_points=points, current=0)
+    with visitor(browser, factory, "ada") as page:
+        page.goto(f"{HERE}{number}")
+        propose = page.get_by_text("Propose this operating point")
+        expect(propose).to_be_hidden()  # it has the first point already
+        page.get_by_label("Share of the calibration images that may be rejected").focus()
+        page.keyboard.press("ArrowRight")
+        propose.click()
+        page.get_by_label("Why this one is better").fill("the customer returns dented parts")
+        page.get_by_role("button", name="Propose …").click()
+        expect(page.locator(".effects")).to_contain_text("falsely reject 1 of 20 good images instead of 0")
+        page.get_by_role("button", name="Propose", exact=True).click()
+        expect(page.get_by_text("Done.")).to_be_visible(timeout=SLOW)
+        page.get_by_role("link", name=f"The new candidate {number + 1}").click()
+        expect(page.get_by_role("heading", name=f"candidate {number + 1}")).to_be_visible()
+        expect(page.locator(".gates .fail").first).to_contain_text("was not compared yet")
+    with factory.account("ada") as client:
+        tags = client.get_model_version(f"destseg-{CATEGORY}-candidates", str(number + 1)).tags
+    assert tags["recalibrates"] == str(number)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 3840])
 def test_every_page_is_accessible_and_fits(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
+    factory: Factory,
     scheme: str,
     width: int,
 ) -> None:
@@ -247,7 +263,7 @@ def check(page: Page, width: int) -> None:
 
 def test_a_gallery_of_a_thousand_images_is_not_loaded_at_once(
     browser: Browser,
-    factory: Factory,  # noqa: F811  # a fixture
+    factory: Factory,
 ) -> None:
     with factory.account("trainer"):
         factory.compare(images=1000)
@@ -269,7 +285,7 @@ def test_a_gallery_of_a_thousand_images_is_not_loaded_at_once(
         assert 0 < len(set(pictures)) < 4 * 200
 
 
-def test_the_record_prints(browser: Browser, factory: Factory) -> None:  # noqa: F811  # a fixture
+def test_the_record_prints(browser: Browser, factory: Factory) -> None:
     with visitor(browser, factory, "ada") as page:
         page.goto(f"/categories/{CATEGORY}/champions/1")
         page.emulate_media(media="print")

@@ -1,7 +1,9 @@
 """An MLflow server with accounts, a champion and a waiting challenger on it, and `destseg review` before it."""
 
+import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.server.auth.client import AuthServiceClient
 
+from destseg.dataset.accepted import accepted_path
+from destseg.files import sha256
 from destseg.local import loopback
 from destseg.registry import comparison
 from destseg.registry.addresses import find
@@ -64,9 +68,24 @@ class Factory:
         with self.account("line") as client:
             return int(client.get_registered_model(released(CATEGORY)).aliases.get("champion", 0)) or None
 
-    def train(self, results: Callable[..., Path], lineage: Callable[..., Any], key: str, **changes: Any) -> int:
-        """A training registers a challenger, which is compared with the champion."""
+    def train(
+        self,
+        results: Callable[..., Path],
+        lineage: Callable[..., Any],
+        key: str,
+        *,
+        model: Path | None = None,
+        **changes: Any,
+    ) -> int:
+        """A training registers a challenger, the package `model` or one of no weights, compared with the champion."""
         root = results(CATEGORY, weights=key.encode())
+        if model is not None:
+            package = root / "build" / CATEGORY / "package"
+            shutil.rmtree(package)
+            shutil.copytree(model, package)
+            card = json.loads((package / "model.json").read_text(encoding="utf-8"))
+            card |= {"category": CATEGORY, "training_images": sha256(accepted_path(CATEGORY, root))}
+            (package / "model.json").write_text(json.dumps(card), encoding="utf-8")
         with self.account("trainer"):
             number = submit(CATEGORY, lineage(root, key), root=root).version
             self.compare(**changes)

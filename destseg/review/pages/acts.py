@@ -73,7 +73,7 @@ def recalibrate(
         f"{share(point.rate)} of its calibration images exceed instead of {share(present.rate)}.",
         f"On the acceptance set it would falsely reject {point.false_rejects} of {normals} good images instead of "
         f"{present.false_rejects}, and miss {point.missed} of {defects} defects instead of {present.missed}.",
-        "It waits for a decision as every candidate does; no line changes.",
+        "Compared with the champion, it then waits for a decision as every candidate does. No line changes.",
     ]
     act = _act(session, found, "recalibrate", f"Propose another operating point for {category}", fields, effects)
     act.arguments = (f"--version={number}", f"--rate={point.rate!r}")
