@@ -93,6 +93,16 @@ def parsed(text: str) -> datetime.datetime | None:
         return None
 
 
+def sentence(text: str) -> str:
+    """An error's text as a sentence of its own.
+
+    >>> sentence("the form cannot be read"), sentence("models:/x/1 is not there.")
+    ('The form cannot be read.', 'models:/x/1 is not there.')
+    """
+    first = text[:1].upper() + text[1:] if ":/" not in text.partition(" ")[0] else text
+    return first if first.endswith((".", "!", "?", "…")) else f"{first}."
+
+
 def setting(value: object) -> str:
     """The value of a setting as params.yaml would have it."""
     return "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
@@ -122,6 +132,7 @@ TEMPLATES.filters |= {
     "day": day,
     "ago": ago,
     "parsed": parsed,
+    "sentence": sentence,
     "setting": setting,
     "plural": plural,
 }
