@@ -51,7 +51,7 @@ def calibrate(
         images=int(scores.size),
         heat_low=low,
         heat_high=high,
-        scores=tuple(ordered[_spread(scores.size)].tolist()),
+        scores=tuple(ordered[kept_ranks(scores.size, min(scores.size, SCORES)) - 1].tolist()),
     )
 
 
@@ -64,7 +64,7 @@ def moved(calibration: Calibration, rate: float) -> Calibration:
         raise Error("the calibration has no scores, as those of former releases; train the model again")
     if not 0 <= rate < 1:
         raise Error(f"the false-reject rate is {rate}, expected 0 up to 1: a share of the calibration images")
-    ranks = _spread(calibration.images) + 1
+    ranks = kept_ranks(calibration.images, len(calibration.scores))
     place = int(np.argmax(1 - ranks / calibration.images <= rate + 1e-9))  # the last one has none above it
     threshold, kept = calibration.scores[place], int(ranks[place])
     provable = provable_rate(calibration.images, kept, calibration.confidence)
@@ -121,9 +121,9 @@ def _range(calm: float, threshold: float) -> tuple[float, float]:
     return threshold - width, threshold + width / 2
 
 
-def _spread(images: int) -> NDArray[np.int64]:
-    """Places of all sorted scores, or of SCORES evenly spread ones, the lowest and the highest among them."""
-    return np.round(np.linspace(0, images - 1, min(images, SCORES))).astype(np.int64)
+def kept_ranks(images: int, kept: int) -> NDArray[np.int64]:
+    """Ranks, from 1 up, of the scores that are kept of so many images: evenly spread, both ends among them."""
+    return np.round(np.linspace(0, images - 1, kept)).astype(np.int64) + 1
 
 
 def _bound(images: int, ranks: NDArray[np.int64], confidence: float) -> NDArray[np.float64]:

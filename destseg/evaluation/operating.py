@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from destseg.evaluation.calibrate import provable_rate
+from destseg.evaluation.calibrate import kept_ranks, provable_rate
 from destseg.evaluation.scored import Scored
 from destseg.model.calibration import Calibration
 
@@ -46,9 +46,8 @@ def operating_points(scored: Scored, calibration: Calibration | None) -> Operati
         return OperatingPoints(points=(), current=None)
     own, images = calibration.threshold, calibration.images
     kept = np.array(calibration.scores)
-    # The place of each score among all images: of more than are kept, these are evenly spread quantiles.
-    ranks = np.round(np.linspace(1, images, kept.size)).astype(int) if kept.size else np.zeros(0, dtype=int)
-    highest_rank = {float(score): int(rank) for score, rank in zip(kept, ranks, strict=True)}  # ties: the last one
+    # Of tied scores the last one counts.
+    highest_rank = dict(zip(kept.tolist(), kept_ranks(images, kept.size).tolist(), strict=True))
     found = {
         score: (1 - rank / images, provable_rate(images, rank, calibration.confidence))
         for score, rank in highest_rank.items()
