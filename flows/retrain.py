@@ -52,6 +52,7 @@ def train(root: Path, category: str) -> dict[str, Any]:
     known = look_up(root, category)
     if known["model_uri"]:
         get_run_logger().info("trained before: %s", known["model_uri"])
+        register(root, category)  # trains nothing: it completes a registration that was killed before its last step
         return known | {"trained": False, **decide(root, category)}
     fetch_dataset(root, category)
     try:
