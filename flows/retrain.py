@@ -53,7 +53,7 @@ def train(root: Path, category: str) -> dict[str, Any]:
     if known["model_uri"]:
         get_run_logger().info("trained before: %s", known["model_uri"])
         register(root, category)  # trains nothing: it completes a registration that was killed before its last step
-        return known | {"trained": False, **decide(root, category)}
+        return known | {"trained": False, **decide(root, category, compare_if_due(root, category))}
     fetch_dataset(root, category)
     try:
         reproduce(root, category)
@@ -61,7 +61,7 @@ def train(root: Path, category: str) -> dict[str, Any]:
         pages.publish_validation(root, category, return_state=True)
     push_results(root, category)
     registered = register(root, category)
-    decided = decide(root, category)
+    decided = decide(root, category, compare(root, category))
     pages.publish(root, category, registered)
     return known | registered | {"trained": True, "metrics": pages.read_metrics(root, category), **decided}
 
@@ -98,17 +98,16 @@ def register(root: Path, category: str) -> dict[str, Any]:
     return registered
 
 
-def decide(root: Path, category: str) -> dict[str, Any]:
-    """Has the challenger compared with the present champion, asks the gates, and promotes it if the policy is `auto`.
+def compare_if_due(root: Path, category: str) -> dict[str, Any] | None:
+    """The comparison with the present champion; None where there is one, or the challenger was decided about."""
+    if not comparison_due(root, category)["due"]:
+        return None
+    fetch_dataset(root, category)
+    return compare(root, category)
 
-    Nothing of it where the challenger was decided about before.
-    """
-    known = comparison_due(root, category)
-    compared = None
-    if known["due"]:
-        fetch_dataset(root, category)
-        compared = compare(root, category)
-        get_run_logger().info("%s", compared["verdict"])
+
+def decide(root: Path, category: str, compared: dict[str, Any] | None) -> dict[str, Any]:
+    """Asks the gates, promotes the challenger if the policy is `auto`, and shows both with the comparison."""
     promotion = apply_policy(root, category)
     pages.publish_decision(category, compared, promotion)
     return {"comparison": compared, "promotion": promotion}
@@ -125,6 +124,7 @@ def comparison_due(root: Path, category: str) -> dict[str, Any]:
 def compare(root: Path, category: str) -> dict[str, Any]:
     """Evaluates challenger and champion anew on this dataset version: `destseg compare`."""
     compared: dict[str, Any] = destseg(root, "compare", category, timeout=COMPARISON_SECONDS)
+    get_run_logger().info("%s", compared["verdict"])
     return compared
 
 

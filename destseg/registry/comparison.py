@@ -91,18 +91,20 @@ def _stored(
 
 def fetch(candidate: "ModelVersion", found: Reference) -> Path:
     """The folder of the comparison's files in the cache, each as it was when it was logged."""
+    of = f"the comparison of {address(candidate)}"
+    return kept(memo.cache() / "comparisons", found.files, of, lambda into: download(of, found, into))
+
+
+def download(of: str, found: Reference, into: Path) -> Path:
+    """The folder of the comparison's files as the registry has them now, downloaded below `into`."""
     import mlflow
 
-    def download(into: Path) -> Path:
-        with explained(f"reading {of}"):
-            try:
-                got = mlflow.artifacts.download_artifacts(run_id=found.run_id, artifact_path=FOLDER, dst_path=str(into))
-            except OSError as error:
-                raise Error(f"{of}: the files of its run {found.run_id} are not there ({error})") from None
-        return Path(got)
-
-    of = f"the comparison of {address(candidate)}"
-    return kept(memo.cache() / "comparisons", found.files, of, download)
+    with explained(f"reading {of}"):
+        try:
+            got = mlflow.artifacts.download_artifacts(run_id=found.run_id, artifact_path=FOLDER, dst_path=str(into))
+        except OSError as error:
+            raise Error(f"{of}: the files of its run {found.run_id} are not there ({error})") from None
+    return Path(got)
 
 
 def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:

@@ -191,6 +191,7 @@ def test_a_deleted_version_is_found_and_its_successors_stay(made: MlflowClient, 
     [
         ("package/model.safetensors", "model.safetensors"),
         ("evaluation/report.html", "the files of its run have SHA-256"),
+        ("comparison/comparison.json", "comparison.json"),
     ],
 )
 def test_changed_files_are_found(category: str, template: Path, place: str, said: str, change: str) -> None:
