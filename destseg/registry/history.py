@@ -102,23 +102,26 @@ def settle(client: "MlflowClient", category: str, *, created: "ModelVersion | No
 
     Unless the caller has just `created` the champion, the log is told: a hand moved one, or a promotion was cut short.
     """
-    line = succession(released_versions(client, category))
-    if not line:
-        return line
     name = released(category)
-    found = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
-    moved = {alias: number for alias, number in aliases_of(line).items() if found.get(alias) != number}
-    for alias, number in moved.items():
-        client.set_registered_model_alias(name, alias, number)
-    if moved and (created is None or created.version != line[-1].version):
-        log.append(
-            client,
-            category,
-            event=REPAIRED,
-            subject=f"models:/{name}/{line[-1].version}",
-            content={alias: {"from": found.get(alias, NOTHING), "to": number} for alias, number in moved.items()},
-            why="not where the released versions put it: moved by hand, or a promotion was cut short",
-        )
+    line = succession(released_versions(client, category))
+    while line:
+        found = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+        # Read after the aliases, and again after they were moved: another one may have promoted meanwhile.
+        line = succession(released_versions(client, category))
+        moved = {alias: number for alias, number in aliases_of(line).items() if found.get(alias) != number}
+        if not moved:
+            break
+        for alias, number in moved.items():
+            client.set_registered_model_alias(name, alias, number)
+        if created is None or created.version != line[-1].version:
+            log.append(
+                client,
+                category,
+                event=REPAIRED,
+                subject=f"models:/{name}/{line[-1].version}",
+                content={alias: {"from": found.get(alias, NOTHING), "to": number} for alias, number in moved.items()},
+                why="not where the released versions put it: moved by hand, or a promotion was cut short",
+            )
     return line
 
 

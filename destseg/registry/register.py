@@ -226,13 +226,17 @@ def log_registration(
 def settle(client: "MlflowClient", category: str) -> None:
     """Gives the alias challenger to the newest candidate, and marks the ones before it; repairs what a kill left."""
     name = candidates(category)
-    known = sorted(client.search_model_versions(f"name='{name}'"), key=lambda found: int(found.version))
-    first_by_key = {version.tags.get("training_key"): version for version in reversed(known)}
-    newest = max(first_by_key.values(), key=lambda found: int(found.version))
-    for version in known:
-        if version.version != newest.version and "superseded_by" not in version.tags:
-            client.set_model_version_tag(name, version.version, "superseded_by", str(newest.version))
-    if str(client.get_registered_model(name).aliases.get(CHALLENGER)) != str(newest.version):
+    while True:
+        alias = client.get_registered_model(name).aliases.get(CHALLENGER)
+        # Read after the alias, and again after it was moved: another one may have registered meanwhile.
+        known = sorted(client.search_model_versions(f"name='{name}'"), key=lambda found: int(found.version))
+        first_by_key = {version.tags.get("training_key"): version for version in reversed(known)}
+        newest = max(first_by_key.values(), key=lambda found: int(found.version))
+        for version in known:
+            if version.version != newest.version and "superseded_by" not in version.tags:
+                client.set_model_version_tag(name, version.version, "superseded_by", str(newest.version))
+        if str(alias) == str(newest.version):
+            return
         client.set_registered_model_alias(name, CHALLENGER, newest.version)
 
 

@@ -164,3 +164,23 @@ def test_a_reason_is_mandatory(train: Callable[..., Path], category: str) -> Non
 def test_without_a_challenger_the_error_says_so(results: Results, category: str) -> None:
     with pytest.raises(Error, match=f"models:/destseg-{category}-candidates@challenger is not in the registry"):
         promote(category, why="first", root=results(category))
+def test_a_reader_who_is_slow_does_not_move_the_alias_back(train: Callable[..., Path], category: str) -> None:
+    """Somebody promotes while another puts an alias right, and has read which versions there are."""
+    promote(category, why="first", root=train("a"))
+    root = train("b")
+    connect().delete_registered_model_alias(released(category), "champion")
+
+    class Slow(mlflow.MlflowClient):  # type: ignore[misc]  # MLflow's decorators leave it without a type
+        promoted = False
+
+        def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+            if not self.promoted:
+                self.promoted = True
+                promote(category, why="was faster", root=root)
+            super().set_registered_model_alias(name, alias, version)
+
+    uri = mlflow.get_tracking_uri()
+    assert [version.tags["why"] for version in settle(Slow(uri, uri), category)] == ["first", "was faster"]
+    assert (champion(category), champion(category, "previous")) == ("2", "1")
+
+

@@ -2,12 +2,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from destseg import Error
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage
-from destseg.registry.register import submit, trained_already
+from destseg.registry.register import settle, submit, trained_already
 
 Results = Callable[..., Path]
 Make = Callable[..., Lineage]
@@ -61,6 +62,32 @@ def test_a_newer_challenger_supersedes_the_older_one(results: Results, lineage: 
     client = connect()
     assert client.get_model_version(candidates(category), "1").tags["superseded_by"] == "2"
     assert str(client.get_model_version_by_alias(candidates(category), "challenger").version) == "2"
+
+
+@pytest.mark.usefixtures("store")
+def test_who_is_slow_does_not_make_an_older_candidate_the_challenger(
+    results: Results, lineage: Make, category: str
+) -> None:
+    """Somebody registers while another gives the alias to what was the newest candidate a moment ago."""
+    root = results(category)
+    submit(category, lineage(root, "key-1", category=category), root=root)
+    name = candidates(category)
+    connect().delete_registered_model_alias(name, "challenger")
+
+    class Slow(mlflow.MlflowClient):  # type: ignore[misc]  # MLflow's decorators leave it without a type
+        registered = False
+
+        def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+            if not self.registered:
+                self.registered = True
+                submit(category, lineage(root, "key-2", category=category), root=root)
+            super().set_registered_model_alias(name, alias, version)
+
+    uri = mlflow.get_tracking_uri()
+    settle(Slow(uri, uri), category)
+    challenger = connect().get_model_version_by_alias(name, "challenger")
+    assert (str(challenger.version), "superseded_by" in challenger.tags) == ("2", False)
+    assert connect().get_model_version(name, "1").tags["superseded_by"] == "2"
 
 
 @pytest.mark.usefixtures("store")
