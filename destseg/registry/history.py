@@ -90,6 +90,16 @@ def succession(versions: "Iterable[ModelVersion]") -> "list[ModelVersion]":
     return line
 
 
+def former(line: "Sequence[ModelVersion]") -> "ModelVersion | None":
+    """What a rollback brings back: the champion before; one that a rollback made counts as the one it restored."""
+    by_number = {str(version.version): version for version in line}
+    version, seen = line[-1] if line else None, set()
+    while version is not None and "restores" in version.tags and version.version not in seen:
+        seen.add(version.version)
+        version = by_number.get(version.tags["restores"])
+    return None if version is None else by_number.get(version.tags.get("replaces", NOTHING))
+
+
 def aliases_of(line: "Sequence[ModelVersion]") -> dict[str, str]:
     """Where the aliases belong, by the champions in order."""
     return {

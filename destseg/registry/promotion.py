@@ -19,7 +19,7 @@ from destseg.registry.connection import (
     released_experiment,
 )
 from destseg.registry.gates import Facts, Gate, PromotionSettings
-from destseg.registry.history import NOTHING, settle
+from destseg.registry.history import NOTHING, former, settle
 from destseg.registry.listing import address
 from destseg.registry.register import CHALLENGER, LOG_TAG
 from destseg.registry.released import inherited, release
@@ -166,32 +166,32 @@ def rollback(
         client = connect()
         line = settle(client, category)
         _check_champion(category, line, replaces)
-        by_number = {int(version.version): version for version in line}
         if not line:
             raise Error(f"{category} has no champion yet; promote one first")
-        target = _before(line[-1], by_number) if to is None else to
-        if target is None or target not in by_number or target == int(line[-1].version):
-            known = ", ".join(str(number) for number in by_number if number != int(line[-1].version)) or "none"
-            raise Error(f"{category} cannot be rolled back to version {target}; former champions: {known}")
-        former = by_number[target]
-        fetch(former)  # checks the SHA-256s: a model that was spoiled meanwhile must not come back
+        others = {int(version.version): version for version in line[:-1]}
+        target = former(line) if to is None else others.get(to)
+        if target is None:
+            where = "further" if to is None else f"to version {to}"
+            known = ", ".join(map(str, others)) or "none"
+            raise Error(f"{category} cannot be rolled back {where}; former champions: {known}")
+        fetch(target)  # checks the SHA-256s: a model that was spoiled meanwhile must not come back
         tags = {
-            **former.tags,
+            **target.tags,
             "replaces": str(line[-1].version),
-            "restores": str(former.version),
+            "restores": str(target.version),
             "who": who,
             "why": why,
         }
         tags.pop(LOG_TAG, None)
-        intent = _intend(client, category, ROLLING_BACK, former, tags, {})
-        source = str(former.source)  # models:/m-<id> of the released experiment: the very files that were served
+        intent = _intend(client, category, ROLLING_BACK, target, tags, {})
+        source = str(target.source)  # models:/m-<id> of the released experiment: the very files that were served
         created = client.create_model_version(
             released(category),
             source,
-            run_id=former.run_id,
+            run_id=target.run_id,
             model_id=source.removeprefix("models:/"),
             tags=tags | intent,
-            description=former.description,
+            description=target.description,
         )
         return _count(client, category, created, ROLLED_BACK)
 
@@ -259,12 +259,3 @@ def _promotion(version: "ModelVersion", *, created: bool) -> Promotion:
         gates=tuple(Gate(**gate) for gate in json.loads(tags["gates"])),
         created=created,
     )
-
-
-def _before(version: "ModelVersion", by_number: "dict[int, ModelVersion]") -> int | None:
-    """The champion before `version`, where a version that a rollback made counts as the one it restored."""
-    original = version
-    while (restored := original.tags.get("restores")) and int(restored) in by_number:
-        original = by_number[int(restored)]
-    replaced = original.tags["replaces"]
-    return None if replaced == NOTHING else int(replaced)

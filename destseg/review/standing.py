@@ -10,7 +10,7 @@ from typing import Any
 from destseg import Error
 from destseg.registry.connection import candidates, released
 from destseg.registry.gates import Gate
-from destseg.registry.history import CHAMPION, succession
+from destseg.registry.history import CHAMPION, former, succession
 from destseg.registry.register import CHALLENGER
 from destseg.registry.rest import Absent, Forbidden, Model, Rest, Version
 from destseg.review.logbook import Line, entries, refusal
@@ -37,14 +37,10 @@ class Standing:
 
     @property
     def former(self) -> Version | None:
-        """What a rollback would bring back: the champion before; one that a rollback made counts as its original."""
-        by_number = {version.version: version for version in self.line}
-        seen: set[int] = set()
-        version = self.champion
-        while version is not None and "restores" in version.tags and version.version not in seen:
-            seen.add(version.version)
-            version = by_number.get(whole(version.tags["restores"]) or 0)
-        return None if version is None else by_number.get(whole(version.tags.get("replaces")) or 0)
+        """What a rollback would bring back."""
+        found: Any = self.line  # as in `counting`
+        version: Version | None = former(found)  # type: ignore[assignment]  # one of the same objects
+        return version
 
     @property
     def waits(self) -> bool:
