@@ -160,7 +160,7 @@ def _completed(
 ) -> dict[str, Any]:
     """What was computed, and what the registry and the repository know of it."""
     models = {"challenger": candidate, "champion": champion}
-    known = {role: {**_origin(version), **content[role]} for role, version in models.items() if version is not None}
+    known = {role: {**content[role], **_origin(version)} for role, version in models.items() if version is not None}
     return {
         **content,
         "dataset_version": versions.dataset_version(root, category),

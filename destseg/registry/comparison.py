@@ -109,13 +109,11 @@ def download(of: str, found: Reference, into: Path) -> Path:
 
 def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:
     """The files of the comparison with this champion; an Error says why there are none, and what to do."""
-    found, now = reference(candidate), number(champion)
-    remedy = f"run `destseg compare {candidate.tags['category']} --version {candidate.version}`"
-    if found is None:
-        raise Error(f"{address(candidate)} was not compared yet; {remedy}")
-    if found.champion != now:
-        said = ["no champion" if one == NOTHING else f"champion {one}" for one in (found.champion, now)]
-        raise Error(f"{address(candidate)} was compared with {said[0]}, there is {said[1]} now; {remedy}")
+    found = reference(candidate)
+    named = None if found is None else found.champion
+    if missing := absence(candidate.tags["category"], int(candidate.version), named, number(champion)):
+        raise Error(missing)
+    assert found is not None  # else it is missing
     return fetch(candidate, found)
 
 
@@ -125,9 +123,25 @@ def number(champion: "ModelVersion | None") -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
+def absence(category: str, candidate: int, compared: str | None, now: str) -> str:
+    """Why candidate has no comparison with the champion `now`, and what to do; empty where it has one.
+
+    `compared` is the champion that it was compared with: a version, `none`, or None where it never was.
+    """
+    remedy = f"run `destseg compare {category} --version {candidate}`"
+    if compared is None:
+        return f"candidate {candidate} was not compared yet; {remedy}"
+    if compared == now:
+        return ""
+    then, present = ("no champion" if one == NOTHING else f"champion {one}" for one in (compared, now))
+    return f"candidate {candidate} was compared with {then}, there is {present} now; {remedy}"
+
+
     """The content of comparison.json."""
     try:
         content: dict[str, Any] = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
     except ValueError as error:
         raise Error(f"{folder / CONTENT} cannot be read ({error}); run `destseg compare --again`") from None
     return content
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds {type(content).__name__}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from destseg.dataset.layout import GOOD
@@ -81,8 +81,31 @@ class Facts:
     """Why there is no such comparison, and what to do."""
 
 
+def mismatch(content: Mapping[str, Any], challenger: str, champion: str) -> str:
+    """Why this content of comparison.json is not of these two, versions by their addresses; empty where it is.
+
+    `champion` is empty where there is none. Whoever may set a candidate's tag can name the comparison of another one.
+    """
+    for role, expected in (("challenger", challenger), ("champion", champion)):
+        model = content.get(role)
+        found = str(model.get("address")) if isinstance(model, Mapping) else ""
+        if found != expected:
+            return f"its comparison has {found or 'none'} as {role}, expected {expected or 'none'}; compare it anew"
+    return ""
+
+
 def run(settings: PromotionSettings, facts: Facts) -> list[Gate]:
     """Every gate for one candidate."""
+    try:
+        return _run(settings, facts)
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        if facts.comparison is None:
+            raise
+        missing = f"its comparison is not what `destseg compare` writes ({error!r}); compare it anew"
+        return _run(settings, replace(facts, comparison=None, missing=missing))
+
+
+def _run(settings: PromotionSettings, facts: Facts) -> list[Gate]:
     found, content = [_compared(facts)], facts.comparison
     if content is not None:
         found += _minima(settings, content)

@@ -63,16 +63,20 @@ class Judged:
 
 def judge(candidate: "ModelVersion", champion: "ModelVersion | None", settings: PromotionSettings) -> Judged:
     """Downloads the candidate's package and its comparison with the present champion, and runs every gate."""
-    package, missing, compared = fetch(candidate), "", None
+    package, missing, compared, content = fetch(candidate), "", None, None
     try:
         compared = comparison.present(candidate, champion)
+        content = comparison.read(compared)
+        missing = gates.mismatch(content, address(candidate), "" if champion is None else address(champion))
     except Error as error:
         missing = str(error)
+    if missing:
+        compared = content = None
     parity = package / "parity.json"
     facts = Facts(
         tags=candidate.tags,
         parity=parity.read_text(encoding="utf-8") if parity.is_file() else "",
-        comparison=None if compared is None else comparison.read(compared),
+        comparison=content,
         missing=missing,
     )
     verdict = gates.run(settings, facts)

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from destseg.registry.gates import Facts, Gate, PromotionSettings, run
+from destseg.registry import comparison
+from destseg.registry.gates import Facts, Gate, PromotionSettings, mismatch, run
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Rest, Version
 from destseg.review.artifacts import Artifacts
@@ -23,11 +24,13 @@ def judge(
     """Every gate, by params.yaml of the checkout `root`."""
     settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
     missing = absence(category, version, named, champion)
-    comparison = None if missing or named is None else artifacts.comparison(registry, named)
+    compared = None if missing or named is None else content(artifacts.comparison(registry, named))
+    if compared is not None:
+        missing = mismatch(compared, version.address, "" if champion is None else champion.address)
     facts = Facts(
         tags=version.tags,
         parity=artifacts.parity(registry, version),
-        comparison=None if comparison is None else content(comparison),
+        comparison=None if missing else compared,
         missing=missing,
     )
     return run(settings, facts)
@@ -35,17 +38,11 @@ def judge(
 
 def absence(category: str, version: Version, named: Reference | None, champion: Version | None) -> str:
     """Why there is no comparison with the present champion, and what to do; empty where there is one."""
-    remedy = f"run `destseg compare {category} --version {version.version}`"
-    if named is None:
-        return f"candidate {version.version} was not compared yet; {remedy}"
     now = NOTHING if champion is None else str(champion.version)
-    if named.champion == now:
-        return ""
-    then, present = (f"champion {one}" if one != NOTHING else "no champion" for one in (named.champion, now))
-    return f"candidate {version.version} was compared with {then}, there is {present} now; {remedy}"
+    return comparison.absence(category, version.version, None if named is None else named.champion, now)
 
 
-def content(comparison: Comparison) -> dict[str, object]:
+def content(compared: Comparison) -> dict[str, object]:
     """comparison.json as the gates read it, every part there and of its type."""
-    found: dict[str, object] = json.loads(comparison.model_dump_json(by_alias=True))
+    found: dict[str, object] = json.loads(compared.model_dump_json(by_alias=True))
     return found

@@ -18,6 +18,7 @@ from destseg.registry.addresses import find
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage, resolved_params
 from destseg.registry.history import released_versions, succession
+from destseg.registry.listing import address
 from destseg.registry.register import submit
 
 from ..comparisons import content
@@ -137,6 +138,9 @@ def compared() -> Callable[..., dict[str, Any]]:
         line = succession(released_versions(client, category))
         number = int(line[-1].version) if line else None
         found = content(champion=number, metrics=json.loads(challenger.tags["metrics"])) | changes
+        for role, version in {"challenger": challenger, "champion": line[-1] if line else None}.items():
+            if version is not None:
+                found[role] = {**found[role], "address": address(version)}
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / comparison.CONTENT).write_text(json.dumps(found))
             (Path(folder) / "gallery.zip").write_bytes(b"pictures")

@@ -178,7 +178,7 @@ def test_a_comparison_with_a_former_champion_or_with_changed_files_passes_no_gat
         compare(category, root=root)
     promote(category, why="first", version=2, override=True, root=root)
     assert due(category, version=1, root=root).due  # it was compared when there was no champion
-    with pytest.raises(Error, match=r"models:/.*/1 was compared with no champion, there is champion 1 now; run"):
+    with pytest.raises(Error, match=r"candidate 1 was compared with no champion, there is champion 1 now; run"):
         promote(category, why="the older one", version=1, root=root)
 
     made = compare(category, version=1, root=root)

@@ -39,6 +39,37 @@ def test_without_a_comparison_nothing_is_measured_and_the_gate_says_what_to_do()
     assert "not known before a comparison" in found["lineage"].why
 
 
+def test_a_comparison_is_of_this_candidate_and_this_champion() -> None:
+    compared, candidate = content(champion=3), "models:/destseg-washer-candidates/2"
+    assert gates.mismatch(compared, candidate, "models:/destseg-washer/3") == ""
+    assert gates.mismatch(content(), candidate, "") == ""
+    assert "/2 as challenger, expected models:/destseg-washer-candidates/4" in gates.mismatch(
+        compared, "models:/destseg-washer-candidates/4", "models:/destseg-washer/3"
+    )
+    assert "/3 as champion, expected models:/destseg-washer/5" in gates.mismatch(
+        compared, candidate, "models:/destseg-washer/5"
+    )
+    assert "has none as champion" in gates.mismatch(content(), candidate, "models:/destseg-washer/3")
+    assert "expected none" in gates.mismatch(compared, candidate, "")
+
+
+@pytest.mark.parametrize("part", ["kinds", "challenger", "differences", "images", "dataset_version", "pushed"])
+def test_what_is_no_comparison_passes_no_gate_and_breaks_nothing(part: str) -> None:
+    """Whoever may train could have written it."""
+    compared = content(champion=3)
+    del compared[part]
+    settings = PromotionSettings(max_false_reject_rate=0.1, golden=("test/good/000.png",))
+    found = run(settings, compared)
+    assert not found["compared"].passed
+    assert "is not what `destseg compare` writes" in found["compared"].why
+
+
+def test_a_defect_type_that_the_champion_was_not_measured_on_is_no_comparison() -> None:
+    compared = content(champion=3)
+    del compared["champion"]["kinds"]["dent"]
+    assert "is not what `destseg compare` writes" in run(PromotionSettings(), compared)["compared"].why
+
+
 def test_a_metric_on_its_minimum_passes_and_one_that_is_undefined_fails() -> None:
     compared = content(metrics={"pro": 0.8, "iap": None})
     found = run(PromotionSettings(min_pro=0.8, min_iap=0.5), compared)

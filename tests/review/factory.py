@@ -26,6 +26,7 @@ from destseg.registry.connection import candidates, connect, released
 from destseg.registry.grants import GRANTS
 from destseg.registry.history import released_versions, succession
 from destseg.registry.init import init
+from destseg.registry.listing import address
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage.process import QUIET
@@ -100,6 +101,9 @@ class Factory:
         champion = line[-1] if line else None
         with tempfile.TemporaryDirectory() as folder:
             known = content(CATEGORY, champion=None if champion is None else int(champion.version), **changes)
+            for role, version in {"challenger": challenger, "champion": champion}.items():
+                if version is not None:
+                    known[role]["address"] = address(version)
             write(Path(folder) / "files", known)
             comparison.log(client, CATEGORY, challenger, comparison.number(champion), Path(folder) / "files")
 
