@@ -64,6 +64,13 @@ def promote(
         bool, typer.Option(help="Promote although a gate has failed or it was turned down; it is recorded.")
     ] = False,
     replaces: Replaces = None,
+    comparison: Annotated[
+        str | None,
+        typer.Option(
+            help="SHA-256 of the comparison.json that you decided by, or none; refused if it is another.",
+            show_default=False,
+        ),
+    ] = None,
     policy: Annotated[
         bool, typer.Option("--policy", help="Promote the challenger only if promotion.policy of params.yaml says so.")
     ] = False,
@@ -74,13 +81,16 @@ def promote(
     from destseg.registry.promotion import promote
 
     if policy:
-        if why or who or override or replaces or version is not None:
+        if why or who or override or replaces or comparison or version is not None:
             raise Error(
-                "--policy decides by params.yaml alone; leave out --why, --who, --version, --override and --replaces"
+                "--policy decides by params.yaml alone; leave out --why, --who, --version, --override, --replaces and "
+                "--comparison"
             )
         show_result(promote_by_policy(category), as_json)
         return
-    done = promote(category, why=why, who=who, version=version, override=override, replaces=replaces)
+    done = promote(
+        category, why=why, who=who, version=version, override=override, replaces=replaces, compared=comparison
+    )
     show_result(done, as_json)
 
 

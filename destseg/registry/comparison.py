@@ -56,6 +56,12 @@ def reference(candidate: "ModelVersion") -> Reference | None:
     return found
 
 
+def digest(candidate: "ModelVersion") -> str:
+    """SHA-256 of the comparison.json that the candidate's tag names; `none` where it was never compared."""
+    found = reference(candidate)
+    return NOTHING if found is None else found.files[CONTENT]
+
+
 def log(client: "MlflowClient", category: str, candidate: "ModelVersion", champion: str, folder: Path) -> Reference:
     """Logs the files in `folder` as a run of the training's experiment, writes an entry, then sets the tag."""
     made = _stored(client, released(category), category, candidate, champion, folder)
@@ -117,12 +123,6 @@ def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:
     return fetch(candidate, found)
 
 
-def number(champion: "ModelVersion | None") -> str:
-    """The champion's version as the tag has it."""
-    return NOTHING if champion is None else str(champion.version)
-
-
-def read(folder: Path) -> dict[str, Any]:
 def absence(category: str, candidate: int, compared: str | None, now: str) -> str:
     """Why candidate has no comparison with the champion `now`, and what to do; empty where it has one.
 
@@ -137,11 +137,17 @@ def absence(category: str, candidate: int, compared: str | None, now: str) -> st
     return f"candidate {candidate} was compared with {then}, there is {present} now; {remedy}"
 
 
+def number(champion: "ModelVersion | None") -> str:
+    """The champion's version as the tag has it."""
+    return NOTHING if champion is None else str(champion.version)
+
+
+def read(folder: Path) -> dict[str, Any]:
     """The content of comparison.json."""
     try:
         content: dict[str, Any] = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds {type(content).__name__}")
     except ValueError as error:
         raise Error(f"{folder / CONTENT} cannot be read ({error}); run `destseg compare --again`") from None
     return content
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds {type(content).__name__}")

@@ -111,11 +111,13 @@ def promote(
     version: int | None = None,
     override: bool = False,
     replaces: str | None = None,
+    compared: str | None = None,
     root: Path = Path(),
 ) -> Promotion:
     """Makes the challenger, or candidate `version`, the champion; a failed gate is an Error unless `override`.
 
     `replaces` is the champion that the person saw, a released version or "none": an Error if it is another by now.
+    `compared` is the SHA-256 of the comparison.json that the person saw, or "none": an Error likewise.
     """
     why, who = reason(why), who or account()
     settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
@@ -127,6 +129,11 @@ def promote(
         _check_champion(category, line, replaces)
         if line and line[-1].tags.get("candidate_version") == str(candidate.version):
             return _promotion(line[-1], created=False)
+        if compared is not None and compared != comparison.digest(candidate):
+            raise Error(
+                f"candidate {candidate.version} of {category} was compared anew since this was decided; look at it "
+                "again and decide anew"
+            )
         turned_down = refusal(client, category, candidate)
         if turned_down and not override:
             raise Error(f"{turned_down}; choose another one, or promote it with --override and the reason")

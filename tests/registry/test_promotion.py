@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -113,6 +114,31 @@ def test_a_failed_gate_stops_promotion_unless_it_is_overridden(train: Callable[.
     assert history(category)[0].overridden
 
 
+def test_what_was_compared_anew_meanwhile_is_not_promoted_unseen(
+    train: Callable[..., Path], compared: Callable[..., Any], category: str
+) -> None:
+    root = train("a")
+    seen = comparison.digest(connect().get_model_version(candidates(category), "1"))
+    compared(category, made="2026-11-21T12:00:00+00:00")
+    for known in (seen, "none"):
+        with pytest.raises(Error, match=r"candidate 1 of .* was compared anew since this was decided; look"):
+            promote(category, why="looks good", compared=known, root=root)
+    assert history(category) == []
+    now = comparison.digest(connect().get_model_version(candidates(category), "1"))
+    assert promote(category, why="looks good", compared=now, root=root).version == 1
+
+
+def test_the_comparison_of_another_candidate_passes_no_gate(train: Callable[..., Path], category: str) -> None:
+    """A tag may be set by whoever trains: the files are as they were made, but they are about another model."""
+    train("a", image_auroc=0.99)
+    root = train("b", image_auroc=0.7)
+    client, name = connect(), candidates(category)
+    client.set_model_version_tag(name, "2", "comparison", client.get_model_version(name, "1").tags["comparison"])
+    with pytest.raises(Error, match=rf"its comparison has models:/{name}/1 as challenger, expected models:/{name}/2"):
+        promote(category, why="looks good", root=root)
+    assert history(category) == []
+
+
 def test_spoiled_files_of_a_candidate_are_not_promoted(
     train: Callable[..., Path], category: str, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,15 +181,6 @@ def test_an_alias_that_a_kill_left_behind_is_repaired(train: Callable[..., Path]
     assert champion(category) == "1"
 
 
-def test_a_reason_is_mandatory(train: Callable[..., Path], category: str) -> None:
-    root = train("a")
-    with pytest.raises(Error, match="needs a reason"):
-        promote(category, why="  ", root=root)
-
-
-def test_without_a_challenger_the_error_says_so(results: Results, category: str) -> None:
-    with pytest.raises(Error, match=f"models:/destseg-{category}-candidates@challenger is not in the registry"):
-        promote(category, why="first", root=results(category))
 def test_a_reader_who_is_slow_does_not_move_the_alias_back(train: Callable[..., Path], category: str) -> None:
     """Somebody promotes while another puts an alias right, and has read which versions there are."""
     promote(category, why="first", root=train("a"))
@@ -184,3 +201,12 @@ def test_a_reader_who_is_slow_does_not_move_the_alias_back(train: Callable[..., 
     assert (champion(category), champion(category, "previous")) == ("2", "1")
 
 
+def test_a_reason_is_mandatory(train: Callable[..., Path], category: str) -> None:
+    root = train("a")
+    with pytest.raises(Error, match="needs a reason"):
+        promote(category, why="  ", root=root)
+
+
+def test_without_a_challenger_the_error_says_so(results: Results, category: str) -> None:
+    with pytest.raises(Error, match=f"models:/destseg-{category}-candidates@challenger is not in the registry"):
+        promote(category, why="first", root=results(category))

@@ -112,6 +112,17 @@ def test_every_form_needs_the_token_of_its_session(factory: Factory, ada: Visito
     assert ada.web.post("/sign-in", data={"user": "ada", "password": "x", "csrf": ""}).status_code == 403
 
 
+def test_what_was_compared_anew_meanwhile_is_looked_at_first(ada: Visitor) -> None:
+    form = {"csrf": ada.token(HERE), "why": "looks good"}
+    for known in ({}, {"comparison": "none"}, {"comparison": "0" * 64}):
+        answer = ada.web.post(f"{HERE}/promote", data=form | known)
+        assert answer.status_code == 400
+        assert "was compared anew since you opened its page" in answer.text
+    seen = re.search(r'name="comparison" value="([0-9a-f]{64})"', ada.web.get(HERE).text)
+    assert seen is not None
+    assert "This will happen:" in ada.web.post(f"{HERE}/promote", data=form | {"comparison": seen[1]}).text
+
+
 def test_a_form_that_is_too_long_is_refused(ada: Visitor) -> None:
     answer = ada.web.post(f"{HERE}/promote", data={"csrf": ada.token(HERE), "why": "x" * 100_000})
     assert (answer.status_code, "larger than" in answer.text) == (403, True)

@@ -9,6 +9,8 @@ from destseg.registry.connection import released
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
 from destseg.review.acts import Act, reason
+from destseg.review.comparison import FILE
+from destseg.review.logbook import refusal
 from destseg.review.pages.category import look_now
 from destseg.review.pages.evidence import evidence, stand
 from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
@@ -25,20 +27,31 @@ def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, ca
     """Asks to confirm a promotion."""
     found = look_now(session, category)
     version = found.candidate(number)
-    failed = stand(desk, session, category, version, found.champion).failed
-    override = fields.get("override") == "yes"
+    stands, override = stand(desk, session, category, version, found.champion), fields.get("override") == "yes"
+    seen = stands.named.files[FILE] if stands.named else NOTHING
+    if fields.get("comparison") != seen:
+        raise Error(f"candidate {number} of {category} was compared anew since you opened its page; look at it again")
+    against = [f"Failed: {', '.join(stands.failed)}."] if stands.failed else []
+    if down := refusal(found.log, version.address):
+        against.append(f"{down.entry.who} turned it down: {down.entry.why}")
+    elif "turned_down" in version.tags:
+        against.append("It was turned down.")
     effects = [f"Candidate {number} becomes the champion of {category}.", _replaced(found)]
     effects.append("Every line that loads the champion inspects with it from its next load on.")
     if override:
         effects.append("Gates that fail do not stop it; the history will show that you promoted it all the same.")
-        if failed:
-            effects.append(f"Failed: {', '.join(failed)}.")
     else:
         effects.append("The gates run again first; if one fails, nothing is changed.")
-        if failed:
-            effects.append(f"Now they would stop it: {', '.join(failed)}.")
+        if against:
+            effects.append("As it is now, this will be refused, for you did not choose to promote it all the same.")
+    effects += against
     act = _act(session, found, "promote", f"Promote candidate {number} of {category}", fields, effects)
-    act.arguments = (f"--version={number}", _seen(found), *(("--override",) if override else ()))
+    act.arguments = (
+        f"--version={number}",
+        _seen(found),
+        f"--comparison={seen}",
+        *(("--override",) if override else ()),
+    )
     return _confirm(request, desk.acts.propose(act))
 
 
