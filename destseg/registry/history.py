@@ -41,12 +41,12 @@ class Entry:
     dataset_version: str
     metrics: dict[str, float]
     overridden: bool
-    """Whether a gate had failed."""
+    """Whether a gate had failed, or the candidate had been turned down."""
 
     def __str__(self) -> str:
         former = f"in place of version {self.replaces}" if self.replaces else "the first"
         restored = f", restores version {self.restores}" if self.restores else ""
-        override = ", although a gate had failed" if self.overridden else ""
+        override = ", by override" if self.overridden else ""
         when = self.when.strftime("%Y-%m-%d %H:%M %Z")
         return f"version {self.version}  {when}  {self.who}  {former}{restored}{override}: {self.why}"
 

@@ -141,6 +141,7 @@ def promote(
         content = {
             "gates": [asdict(gate) for gate in judged.gates],
             "comparison": candidate.tags.get(comparison.TAG, ""),
+            "overridden": bool(judged.failed or turned_down) and override,
         }
         if judged.failed and not override:
             log.append(client, category, event=BLOCKED, subject=address(candidate), content=content, why=why, who=who)
@@ -157,7 +158,7 @@ def promote(
             "who": who,
             "why": why,
             "gates": json.dumps(content["gates"]),
-            "overridden": str(bool(judged.failed or turned_down)).lower(),
+            "overridden": str(content["overridden"]).lower(),
         }
         if judged.comparison is not None:
             tags[comparison.TAG] = comparison.release(client, category, candidate, judged.comparison).to_tag()

@@ -39,6 +39,8 @@ def test_it_is_promoted_by_an_override_only(train: Train, category: str) -> None
     assert history(category) == []
     promote(category, why="a trial on line 3", override=True, root=root)
     assert history(category)[0].overridden
+    (entry,) = (one for one in log.read(connect(), category) if one.event == "promoting")
+    assert entry.content["overridden"] is True  # though every gate passed
 
 
 @pytest.mark.parametrize("left", ["log", "tag"])

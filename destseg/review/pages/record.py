@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from destseg.evaluation.meanings import MEANINGS
 from destseg.registry.rest import Absent
-from destseg.review.comparison import number_tags
+from destseg.review.comparison import TAG, number_tags, reference
 from destseg.review.pages.category import look
 from destseg.review.pages.session import SignedIn
 from destseg.review.render import page
@@ -31,6 +31,7 @@ def show(request: Request, session: SignedIn, category: str, number: int) -> Res
         after=after,
         created=created,
         gates=gates(version.tags) or [],
+        compared=reference(version.tags.get(TAG)),
         metrics=number_tags(version.tags.get("metrics")),
         meanings=MEANINGS,
     )
