@@ -101,7 +101,7 @@ def test_the_whole_job(
     with visitor(browser, factory, "trainer") as page:
         page.goto(f"/categories/{CATEGORY}")
         decide(page, "Roll back …", "mine was better", "Roll back")
-        expect(page.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
         expect(page.locator(".said")).to_contain_text("is not allowed to trainer")
         assert factory.champion() == after
 
@@ -136,7 +136,7 @@ def test_two_people_act_at_once_each_as_themselves(
         for page in (trainer, ada):
             page.get_by_role("button", name="Promote", exact=True).click()
         expect(ada.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
-        expect(trainer.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+        expect(trainer.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
     with factory.account("line") as client:
         tags = client.get_model_version_by_alias(f"destseg-{CATEGORY}", "champion").tags
     assert (tags["who"], tags["why"]) == ("ada", "decided in the window of ada")
@@ -180,9 +180,18 @@ def test_a_candidate_is_turned_down_and_offered_no_more(
         page.goto(f"{HERE}{number}")
         expect(page.locator("aside .said")).to_contain_text("ada turned this candidate down")
         decide(page, "Promote …", "after all", "Promote")
-        expect(page.get_by_text("Nothing was changed.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
         expect(page.locator(".said")).to_contain_text("was turned down before by ada")
-    assert factory.champion() == champion
+        assert factory.champion() == champion
+        page.goto(f"{HERE}{number}")
+        page.get_by_label("promote although").check()
+        page.get_by_label("Reason").fill("a trial on line 4")
+        page.get_by_role("button", name="Promote …").click()
+        expect(page.locator(".effects")).to_contain_text("ada turned it down: misses the dents of line 3")
+        page.get_by_role("button", name="Promote", exact=True).click()
+        page.get_by_role("link", name="The record").click(timeout=SLOW)
+        expect(page.locator(".said")).to_contain_text("by override, although it had been turned down")
+        expect(page.locator(".facts")).to_contain_text("Comparison")
 
 
 def test_another_operating_point_becomes_a_candidate(
