@@ -13,6 +13,8 @@ from destseg.registry.rest import Forbidden, Rest
 EVENTS = {
     "begun": "log begun",
     "registered": "registered",
+    "compared": "compared with the champion",
+    "gates": "gates run after a retraining",
     "blocked": "promotion stopped by the gates",
     "promoting": "promotion decided",
     "promoted": "promoted",
@@ -58,3 +60,8 @@ def entries(registry: Rest, category: str) -> list[Line]:
 def refusal(lines: Sequence[Line], subject: str) -> Line | None:
     """Who turned this candidate down. Its tag says so too, but who trains could take that away."""
     return next((line for line in lines if line.entry.event == "turned-down" and line.entry.subject == subject), None)
+
+
+def registration(lines: Sequence[Line], subject: str) -> Line | None:
+    """Who registered this candidate and why: of one with another operating point, the reason that was given."""
+    return next((line for line in lines if line.entry.event == "registered" and line.entry.subject == subject), None)

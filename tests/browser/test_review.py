@@ -229,6 +229,7 @@ def test_another_operating_point_becomes_a_candidate(
         page.get_by_role("link", name=f"The new candidate {number + 1}").click()
         expect(page.get_by_role("heading", name=f"candidate {number + 1}")).to_be_visible()
         expect(page.locator(".gates .fail").first).to_contain_text("was not compared yet")
+        expect(page.locator("#origin ~ .facts")).to_contain_text("the customer returns dented parts")
     with factory.account("ada") as client:
         tags = client.get_model_version(f"destseg-{CATEGORY}-candidates", str(number + 1)).tags
     assert tags["recalibrates"] == str(number)

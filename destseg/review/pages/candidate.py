@@ -10,7 +10,7 @@ from destseg.review.comparison import Comparison, Reference
 from destseg.review.desk import Desk
 from destseg.review.gallery import first_view
 from destseg.review.judging import absence
-from destseg.review.logbook import refusal
+from destseg.review.logbook import refusal, registration
 from destseg.review.overview import Row
 from destseg.review.pages.categories import KEY as OVERVIEW
 from destseg.review.pages.category import look
@@ -44,6 +44,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
         created=created,
         waits=found.is_open(version),
         refused=refusal(found.log, version.address),
+        registered=registration(found.log, version.address),
         champion=found.released(number),
         challenger=found.waits and found.challenger is not None and found.challenger.version == number,
         stands=stands,
