@@ -1,11 +1,13 @@
 """Whether log, versions, aliases and files are as they were made: what was deleted, edited or moved by hand."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from destseg import Error
 from destseg.registry import log, turn_down
+from destseg.registry.comparison import COMPARED, TAG
 from destseg.registry.connection import candidates, connect, explained, log_model, released, shown
 from destseg.registry.history import CHAMPION, PREVIOUS, REPAIRED, aliases_of, succession
 from destseg.registry.listing import address, versions_of
@@ -208,11 +210,16 @@ def _aliases(registry: _Registry) -> Iterator[Finding]:
 def _candidates(registry: _Registry) -> Iterator[Finding]:
     yield from _gaps(f"models:/{candidates(registry.category)}", map(_number, registry.candidates), "note")
     refused = {entry.subject for entry in registry.entries if entry.event == turn_down.EVENT}
+    compared = {(one.subject, log.canonical(one.content)) for one in registry.entries if one.event == COMPARED}
     for version in registry.candidates:
         about, entry = address(version), registry.entry_of(version)
         if (turn_down.TAG in version.tags) != (about in refused):
             said = "the log" if about in refused else f"its tag {turn_down.TAG}"
             text = f"was turned down by {said} alone: made by hand, or cut short"
+            yield Finding(severity="error", about=about, text=text)
+        tag = version.tags.get(TAG)
+        if tag is not None and (about, _canonical(tag)) not in compared and not registry.older(version):
+            text = f"its tag {TAG} is in no entry of the log: made by hand"
             yield Finding(severity="error", about=about, text=text)
         if entry is not None and entry.event == REGISTERED and entry.subject == about:
             yield from _tags(version, entry, ignored=LATER, closed=False)
@@ -221,6 +228,14 @@ def _candidates(registry: _Registry) -> Iterator[Finding]:
         else:
             old = "older than the log" if registry.older(version) else "made by hand, or its registration was cut short"
             yield Finding(severity="note", about=about, text=f"has no entry in the log: {old}")
+
+
+def _canonical(tag: str) -> str:
+    """The tag as an entry would have it; as it is, if it is none that destseg wrote."""
+    try:
+        return log.canonical(json.loads(tag))
+    except ValueError:
+        return tag
 
 
 def _files(registry: _Registry) -> Iterator[Finding]:

@@ -227,6 +227,16 @@ def test_an_intent_that_was_cut_short_is_a_note(made: MlflowClient, category: st
     (note,) = notes(category)
     assert note.startswith(f"promoting {address} by Ada, ")
     assert note.endswith(" was not carried out: cut short")
+def test_a_comparison_that_nobody_wrote_into_the_log_is_found(made: MlflowClient, category: str) -> None:
+    name = candidates(category)
+    other = made.get_model_version(name, "1").tags["comparison"]
+    made.set_model_version_tag(name, "2", "comparison", other)
+    made.set_model_version_tag(name, "3", "comparison", "by hand")
+    assert errors(category) == [
+        f"-candidates/{number}: its tag comparison is in no entry of the log: made by hand" for number in (2, 3)
+    ]
+
+
 
 
 @pytest.mark.usefixtures("store")
