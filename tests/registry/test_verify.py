@@ -172,6 +172,13 @@ def test_a_version_without_any_tag_is_found_and_breaks_nothing(made: MlflowClien
     assert errors(category) == [f"/{number}: has no entry in the log: made by hand" for number in (4, 5)]
 
 
+def test_a_rollback_never_brings_the_faulty_one_back(made: MlflowClient, category: str) -> None:
+    """Version 3 restored 1 because of 2: with 1 deleted there is nothing before it."""
+    made.delete_model_version(released(category), "1")
+    with pytest.raises(Error, match="cannot be rolled back further; former champions: 2"):
+        rollback(category, why="once more", who="Grace")
+
+
 @pytest.mark.parametrize("number", ["1", "2", "3"])
 def test_a_deleted_version_is_found_and_its_successors_stay(made: MlflowClient, category: str, number: str) -> None:
     made.delete_model_version(released(category), number)
@@ -220,13 +227,6 @@ def test_an_edited_candidate_is_found(made: MlflowClient, category: str) -> None
     ]
 
 
-def test_an_intent_that_was_cut_short_is_a_note(made: MlflowClient, category: str) -> None:
-    address = f"models:/{candidates(category)}/1"
-    log.append(made, category, event="promoting", subject=address, content={"replaces": "1", "tags": {}}, who="Ada")
-    assert errors(category) == []
-    (note,) = notes(category)
-    assert note.startswith(f"promoting {address} by Ada, ")
-    assert note.endswith(" was not carried out: cut short")
 def test_a_comparison_that_nobody_wrote_into_the_log_is_found(made: MlflowClient, category: str) -> None:
     name = candidates(category)
     other = made.get_model_version(name, "1").tags["comparison"]
@@ -237,6 +237,13 @@ def test_a_comparison_that_nobody_wrote_into_the_log_is_found(made: MlflowClient
     ]
 
 
+def test_an_intent_that_was_cut_short_is_a_note(made: MlflowClient, category: str) -> None:
+    address = f"models:/{candidates(category)}/1"
+    log.append(made, category, event="promoting", subject=address, content={"replaces": "1", "tags": {}}, who="Ada")
+    assert errors(category) == []
+    (note,) = notes(category)
+    assert note.startswith(f"promoting {address} by Ada, ")
+    assert note.endswith(" was not carried out: cut short")
 
 
 @pytest.mark.usefixtures("store")
