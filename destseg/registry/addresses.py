@@ -1,6 +1,5 @@
 """A model's address to a local folder: models:/ addresses are downloaded once, and checked whenever they are used."""
 
-import json
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.registry import integrity
 from destseg.registry.connection import connect, explained, shown
+from destseg.registry.listing import json_tag
 from destseg.registry.pyfunc import PACKAGE
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def fetch(version: "ModelVersion") -> Path:
     name = f"models:/{version.name}/{version.version}"
     if "files" not in version.tags:
         raise Error(f"{name} has no tag `files`; expected a version that `destseg register` or `destseg promote` made")
-    expected: dict[str, str] = json.loads(version.tags["files"])
+    expected: dict[str, str] = json_tag(version, "files", dict)
     return kept(cache(), expected, name, lambda into: download(name, expected, into))
 
 

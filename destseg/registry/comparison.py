@@ -47,9 +47,11 @@ def reference(candidate: "ModelVersion") -> Reference | None:
         return None
     try:
         found = Reference(**json.loads(text))
-        if CONTENT not in found.files:
+        if not isinstance(found.files, dict) or CONTENT not in found.files:
             raise ValueError(f"no {CONTENT} among its files")
-    except (ValueError, TypeError, AttributeError) as error:
+        if not all(isinstance(value, str) for value in (found.run_id, found.champion, *found.files.values())):
+            raise ValueError("not all of it is text")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Error(
             f"{address(candidate)}: its tag {TAG} cannot be read ({error}); run `destseg compare --again`"
         ) from None
@@ -117,7 +119,7 @@ def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:
     """The files of the comparison with this champion; an Error says why there are none, and what to do."""
     found = reference(candidate)
     named = None if found is None else found.champion
-    if missing := absence(candidate.tags["category"], int(candidate.version), named, number(champion)):
+    if missing := absence(candidate.tags.get("category", "CATEGORY"), int(candidate.version), named, number(champion)):
         raise Error(missing)
     assert found is not None  # else it is missing
     return fetch(candidate, found)
@@ -145,9 +147,14 @@ def number(champion: "ModelVersion | None") -> str:
 def read(folder: Path) -> dict[str, Any]:
     """The content of comparison.json."""
     try:
-        content: dict[str, Any] = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+        content = json.loads((folder / CONTENT).read_text(encoding="utf-8"), parse_constant=_refused)
         if not isinstance(content, dict):
-            raise ValueError(f"it holds {type(content).__name__}")
-    except ValueError as error:
+            raise ValueError(f"it holds {type(content).__name__}, expected a mapping")
+    except (ValueError, RecursionError) as error:
         raise Error(f"{folder / CONTENT} cannot be read ({error}); run `destseg compare --again`") from None
     return content
+
+
+def _refused(constant: str) -> Any:
+    """NaN and infinities: JSON has none, and a gate that compares with one says nothing."""
+    raise ValueError(f"{constant} is no number")

@@ -95,14 +95,14 @@ def mismatch(content: Mapping[str, Any], challenger: str, champion: str) -> str:
 
 
 def run(settings: PromotionSettings, facts: Facts) -> list[Gate]:
-    """Every gate for one candidate."""
+    """Every gate for one candidate. Whoever trains can write comparison.json: of another shape it counts as none."""
     try:
         return _run(settings, facts)
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if facts.comparison is None:
             raise
-        missing = f"its comparison is not what `destseg compare` writes ({error!r}); compare it anew"
-        return _run(settings, replace(facts, comparison=None, missing=missing))
+        why = f"comparison.json is not what `destseg compare` writes ({error!r}); run `destseg compare --again`"
+        return _run(settings, replace(facts, comparison=None, missing=why))
 
 
 def _run(settings: PromotionSettings, facts: Facts) -> list[Gate]:
@@ -203,6 +203,8 @@ def _recall(settings: PromotionSettings, content: Mapping[str, Any]) -> list[Gat
             "a model has no threshold, so nobody can say what it catches; train it with split.calibration_share above 0"
         )
         return [_gate("recall", NOTHING, limit, False, why)]
+    if before.keys() != after.keys():
+        raise ValueError("the two models have other defect types")  # one of them is left out, or was made by hand
     gains = {kind: (one["caught"] - before[kind]["caught"]) / one["images"] for kind, one in after.items()}
     lost = [kind for kind, gain in gains.items() if gain < -margin - 1e-12]  # 1e-12: 0.95 - 1 is not quite -0.05
     worst = min(gains, key=lambda kind: gains[kind])
@@ -257,7 +259,7 @@ def _parity(facts: Facts) -> Gate:
         worst, limit = max(report["largest_difference"].values()), float(report["tolerance"])
         names = json.loads(facts.tags.get("files", "{}"))
         untested = {name for name in names if name.startswith("model.")} - {CARD, *report["largest_difference"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _gate("parity", NOTHING, "stated", False, "parity.json is not in the package or cannot be read")
     passed = worst <= limit and not untested
     if untested:

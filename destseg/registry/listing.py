@@ -1,9 +1,11 @@
 """Every version that the registry holds of this project's models, and the aliases of each."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from destseg import Error
 from destseg.registry.connection import PREFIX, released
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 _PAGE = 1000
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,23 @@ class Listed:
 def address(version: "ModelVersion") -> str:
     """models:/NAME/VERSION."""
     return f"models:/{version.name}/{version.version}"
+
+
+def json_tag(version: "ModelVersion", name: str, kind: type[Kind], otherwise: Kind | None = None) -> Kind:
+    """What the tag `name` holds as JSON, a `kind`; an Error where somebody made it something else."""
+    text = version.tags.get(name)
+    if text is None and otherwise is not None:
+        return otherwise
+    try:
+        found = json.loads(text or "")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, kind):
+        raise Error(
+            f"{address(version)} has tag `{name}` {(text or '')[:60]!r}, expected a JSON {kind.__name__} as `destseg "
+            "register` writes it; register the model again"
+        )
+    return found
 
 
 def every_version(client: "MlflowClient") -> list[Listed]:

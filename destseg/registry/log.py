@@ -145,6 +145,6 @@ def _hash(tags: Mapping[str, str]) -> str:
 def _content(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

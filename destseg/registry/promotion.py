@@ -75,7 +75,7 @@ def judge(candidate: "ModelVersion", champion: "ModelVersion | None", settings: 
     parity = package / "parity.json"
     facts = Facts(
         tags=candidate.tags,
-        parity=parity.read_text(encoding="utf-8") if parity.is_file() else "",
+        parity=parity.read_text(encoding="utf-8", errors="replace") if parity.is_file() else "",
         comparison=content,
         missing=missing,
     )

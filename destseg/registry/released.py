@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.registry import evidence, images, integrity, pyfunc
 from destseg.registry.connection import ensure_model, experiment, released, released_experiment
+from destseg.registry.listing import json_tag
 from destseg.registry.register import description
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def copy(
 
 
 def inherited(candidate: "ModelVersion") -> dict[str, str]:
-    """The tags that a released version takes over from its candidate."""
+    """The tags that a released version takes over from its candidate; an Error where one cannot be read."""
+    json_tag(candidate, "metrics", dict)
+    json_tag(candidate, "requirements", list, [])
     return {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
 
 
@@ -93,8 +96,8 @@ def recorded(candidate: "ModelVersion", into: Path) -> Path:
 
 def _requirements(candidate: "ModelVersion") -> list[str]:
     """The candidate's pinned libraries, if they are those that this installation's scoring code needs."""
-    registered: list[str] = json.loads(candidate.tags.get("requirements", "[]"))
-    names = {line.partition("==")[0] for line in registered}
+    registered = json_tag(candidate, "requirements", list, [])
+    names = {str(line).partition("==")[0] for line in registered}
     needed = {line.partition("==")[0] for line in pyfunc.scoring_requirements()}
     if names != needed:
         raise Error(

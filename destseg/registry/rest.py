@@ -157,6 +157,9 @@ class Rest:
                     raise Error(f"{what} has SHA-256 {digest.hexdigest()}, registered was {sha256}; compare again")
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise Error(f"{what} cannot be kept in {target.parent} ({said}); an engineer frees that folder") from None
 
     def _pages(self, path: str, query: dict[str, Any], key: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

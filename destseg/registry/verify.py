@@ -173,7 +173,7 @@ def _intents(registry: _Registry) -> Iterator[Finding]:
     name = f"models:/{released(registry.category)}"
     there = {address(version) for version in registry.released}
     known = {version.tags.get(LOG_TAG) for version in registry.released}
-    done = {entry.content.get("intent") for entry in registry.entries}
+    done = {str(entry.content.get("intent")) for entry in registry.entries}  # str: made by hand, it may be a list
     for entry in registry.entries:
         about = f"models:/{log_model(registry.category)}/{entry.number}"
         if entry.event in (PROMOTED, ROLLED_BACK) and entry.subject not in there:
@@ -250,7 +250,11 @@ def _files(registry: _Registry) -> Iterator[Finding]:
 
 def _tags(version: "ModelVersion", entry: log.Entry, *, ignored: Iterable[str], closed: bool) -> Iterator[Finding]:
     """Tags that are not as their entry says; with `closed` also those that it does not name."""
-    written: Mapping[str, str] = entry.content.get("tags", {})
+    written = entry.content.get("tags")
+    if not isinstance(written, dict):  # an entry that was made by hand, with a hash that fits
+        text = f"entry {entry.number} of the log does not say with which tags it was made: made by hand"
+        yield Finding(severity="error", about=address(version), text=text)
+        return
     found = log.fingerprints({key: value for key, value in version.tags.items() if key not in ignored})
     names = {*written, *found} if closed else {*written}
     if wrong := sorted(key for key in names if found.get(key) != written.get(key)):

@@ -21,8 +21,11 @@ PICTURE_LIMIT = 8 * 2**20
 DIRECTORY_LIMIT = 16 * 2**20
 _END = struct.Struct("<4s4H2LH")  # the end of a zip archive without a comment
 PICTURES = ("photo", "truth", "champion", "challenger")
+_LOCATOR = 20  # bytes before it, where a larger archive names its own, other end
 _MEMBER = re.compile(rf"(0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})\.webp")
 _WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
+# RuntimeError: it is encrypted, or of a kind that zipfile does not know; ValueError: a place before its beginning.
+_BROKEN = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile)
 _OPEN = 8  # parsed comparisons and opened galleries kept
 
 
@@ -66,7 +69,7 @@ class Artifacts:
         """The parity report of the version's package; empty where there is none."""
         try:
             digest = json.loads(version.tags.get("files", "{}")).get("parity.json")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             digest = None
         if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
             return ""
@@ -108,7 +111,7 @@ class Gallery:
         _check_directory(path)
         try:
             self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (*_BROKEN, struct.error) as error:
             raise Error(f"{GALLERY} cannot be read ({error}); compare again") from None
         self._entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
@@ -126,7 +129,7 @@ class Gallery:
         try:
             with self._archive.open(entry) as file:
                 content = file.read(PICTURE_LIMIT + 1)
-        except (OSError, RuntimeError, zipfile.BadZipFile) as error:  # RuntimeError: it is encrypted
+        except _BROKEN as error:
             raise Error(f"{GALLERY} cannot be read ({error}); compare again") from None
         if not _WEBP.match(content[:12]):
             raise Error(f"{GALLERY}: {entry.filename} is no WebP picture; compare again")
@@ -136,12 +139,13 @@ class Gallery:
 def _check_directory(path: Path) -> None:
     """An Error if the list of an archive's entries is longer than a gallery's can be: zipfile reads it whole."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _END.size))
+        file.seek(max(0, path.stat().st_size - _END.size - _LOCATOR))
         end = file.read()
+    large, end = end[: -_END.size], end[-_END.size :]
     if len(end) != _END.size or not end.startswith(b"PK\5\6"):
         raise Error(f"{GALLERY} cannot be read: it does not end as an archive does; compare again")
     *_, entries, size, _, _ = _END.unpack(end)
-    if entries == 0xFFFF or size > DIRECTORY_LIMIT:
+    if entries == 0xFFFF or large.startswith(b"PK\6\7") or size > DIRECTORY_LIMIT:
         raise Error(f"{GALLERY} has more pictures than can be shown, at most 65,534; the numbers are not touched by it")
 
 

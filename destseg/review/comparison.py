@@ -13,6 +13,8 @@ TAG = "comparison"  # of the candidate version
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[list[Text], Field(max_length=20_000)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+KINDS = Field(max_length=1000)  # as many defect types: each has a row at every operating point
 
 
 class _Part(BaseModel):
@@ -31,15 +33,15 @@ class Reference(_Part):
 class Kind(_Part):
     """A defect type in the acceptance set."""
 
-    images: int
-    caught: int | None
+    images: Count
+    caught: Count | None
 
 
 class FalseRejects(_Part):
     """Good images that a model rejects, with the 95 % interval of the rate."""
 
-    count: int
-    images: int
+    count: Count
+    images: Count
     rate: float
     low: float
     high: float
@@ -52,7 +54,7 @@ class Calibration(_Part):
     target_rate: float
     provable_rate: float
     confidence: float
-    images: int
+    images: Count
 
 
 class Model(_Part):
@@ -64,7 +66,7 @@ class Model(_Part):
     commit: Text
     teacher: dict[Text, Text] = Field(default_factory=dict)
     metrics: dict[Text, float | None]
-    kinds: dict[Text, Kind]
+    kinds: Annotated[dict[Text, Kind], KINDS]
     false_rejects: FalseRejects | None
     calibration: Calibration | None
     latency_ms: float | None
@@ -103,8 +105,8 @@ class Point(_Part):
     rate: float
     provable_rate: float
     threshold: float
-    false_rejects: int
-    escapes: dict[Text, int]
+    false_rejects: Count
+    escapes: Annotated[dict[Text, Count], KINDS]
 
     @property
     def missed(self) -> int:
@@ -123,8 +125,8 @@ class Param(_Part):
 class Data(_Part):
     """How the dataset changed since the champion's."""
 
-    added: int = 0
-    removed: int = 0
+    added: Count = 0
+    removed: Count = 0
     added_names: Texts = Field(default_factory=list)
     since: Text | None = Field(default=None, alias="from")
 
@@ -158,7 +160,7 @@ class Comparison(_Part):
     machine: Text
     synthetic: bool
     pushed: bool
-    kinds: dict[Text, int]
+    kinds: Annotated[dict[Text, Count], KINDS]
     challenger: Model
     champion: Model | None
     differences: dict[Text, Difference | None]

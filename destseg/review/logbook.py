@@ -41,7 +41,7 @@ class Line:
         """In this machine's time zone, by the clock of whoever wrote it."""
         try:
             return datetime.datetime.fromisoformat(self.entry.when).astimezone()
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter at the edges of the calendar
             return None
 
 

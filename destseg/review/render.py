@@ -89,7 +89,7 @@ def parsed(text: str) -> datetime.datetime | None:
     """A time in ISO 8601, in this machine's time zone; None if it is none."""
     try:
         return datetime.datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter at the edges of the calendar
         return None
 
 

@@ -110,7 +110,7 @@ def gates(tags: Mapping[str, str]) -> list[Gate] | None:
     try:
         rows = json.loads(tags.get("gates", "null"))
         return None if rows is None else [_gate(row) for row in rows]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Error(f"the tag `gates` is not what destseg writes ({error!r}); run the gates again") from None
 
 

@@ -1,6 +1,7 @@
 """Each gate alone, on a comparison made by hand: on which side of its limit it passes, and what it says."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -200,3 +201,26 @@ def test_every_number_from_made_defects_says_so() -> None:
 def test_a_limit_that_can_be_no_limit_is_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(setting))} is"):
         PromotionSettings(**setting)
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an interval without a number": lambda found: found["differences"]["pixel_ap"].update(low=None),
+    "a defect type of no image": lambda found: found["challenger"]["kinds"]["dent"].update(images=0),
+    "no defect type": lambda found: found["challenger"].update(kinds={}),
+    "a defect type left out": lambda found: found["challenger"]["kinds"].pop("dent"),
+    "a part left out": lambda found: found.pop("differences"),
+    "a list for a mapping": lambda found: found.update(challenger=[]),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_comparison_of_another_shape_counts_as_none(how: str) -> None:
+    compared = content(champion=3)
+    FORGED[how](compared)
+    found = run(PromotionSettings(), compared)
+    assert {name: gate.passed for name, gate in found.items()} == {"compared": False, "parity": True, "lineage": False}
+    assert "is not what `destseg compare` writes" in found["compared"].why
+
+
+def test_a_parity_report_of_a_thousand_brackets_is_none() -> None:
+    assert not run(UNASKED, content(), parity="[" * 100_000)["parity"].passed

@@ -10,7 +10,7 @@ from destseg import Error
 from destseg.registry import comparison
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
-from destseg.registry.history import history, settle
+from destseg.registry.history import history, logged, settle
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.released import release
 from destseg.registry.verify import verify
@@ -148,6 +148,37 @@ def test_spoiled_files_of_a_candidate_are_not_promoted(
     monkeypatch.setenv("DESTSEG_CACHE", str(store / "another-cache"))
     with pytest.raises(Error, match=r"model\.safetensors has been changed since it was registered"):
         promote(category, why="first", override=True, root=root)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "said"),
+    [
+        ("files", "no JSON", "has tag `files` 'no JSON', expected a JSON dict"),
+        ("files", "[" * 4000, "has tag `files`"),
+        ("metrics", "[1]", r"has tag `metrics` '\[1\]', expected a JSON dict"),
+        ("requirements", "{}", "has tag `requirements` '{}', expected a JSON list"),
+        ("comparison", "[" * 4000, "its tag comparison cannot be read"),
+        (
+            "comparison",
+            '{"run_id": 1, "champion": "none", "dataset_version": "", "files": {"comparison.json": 1}}',
+            "not all",
+        ),
+        (
+            "comparison",
+            '{"run_id": "", "champion": "", "dataset_version": "", "files": ["comparison.json"]}',
+            "no comparison",
+        ),
+    ],
+)
+def test_a_candidate_with_an_edited_tag_is_refused_in_a_sentence_before_anything_is_decided(
+    train: Callable[..., Path], category: str, tag: str, value: str, said: str
+) -> None:
+    root = train("a")
+    connect().set_model_version_tag(candidates(category), "1", tag, value)
+    with pytest.raises(Error, match=said):
+        promote(category, why="first", override=tag != "comparison", root=root)
+    assert history(category) == []
+    assert "promoting" not in [entry.event for entry in logged(category)]
 
 
 def test_a_changed_report_is_not_promoted(train: Callable[..., Path], category: str, store: Path) -> None:

@@ -164,6 +164,28 @@ def test_a_version_made_by_hand_is_found(made: MlflowClient, category: str) -> N
     assert [entry.version for entry in history(category)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("content", [{"tags": ["a"], "intent": ["b"]}, {"tags": "text", "intent": {"a": 1}}])
+def test_an_entry_made_by_hand_does_not_stop_the_verification(
+    made: MlflowClient, category: str, content: dict[str, object]
+) -> None:
+    """Its hash fits, and whoever may train points a candidate at it."""
+    about = f"models:/{candidates(category)}/1"
+    entry = log.append(made, category, event="registered", subject=about, content=content, who="Eve")
+    made.set_model_version_tag(candidates(category), "1", "log", entry.hash)
+    assert errors(category) == [
+        f"-candidates/1: entry {entry.number} of the log does not say with which tags it was made: made by hand"
+    ]
+
+
+def test_content_of_a_thousand_brackets_does_not_stop_whoever_reads_or_writes(
+    made: MlflowClient, category: str
+) -> None:
+    tags = {"event": "registered", "content": "[" * 4000}
+    made.create_model_version(log_model(category), f"{log.SOURCE}{category}", tags=tags)
+    assert log.append(made, category, event="tried", subject="models:/x/1", content={}).sound
+    assert [found for found in errors(category) if "made by hand" in found]
+
+
 def test_a_version_without_any_tag_is_found_and_breaks_nothing(made: MlflowClient, category: str) -> None:
     source = made.get_model_version(released(category), "1").source
     made.create_model_version(released(category), source, model_id=source[8:])

@@ -81,6 +81,25 @@ def test_what_is_no_webp_is_not_given_out(tmp_path: Path, data: bytes) -> None:
         Gallery(path).picture(0, "photo")
 
 
+def test_an_archive_that_names_another_end_is_refused(tmp_path: Path) -> None:
+    """zipfile would believe that one, and read as much as it says into memory."""
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": webp()})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-22] + b"PK\6\7" + bytes(16) + whole[-22:])
+    with pytest.raises(Error, match="more pictures than can be shown"):
+        Gallery(path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 99), (8, 1)])  # made for a newer program; encrypted
+def test_an_archive_that_cannot_be_opened_is_refused(tmp_path: Path, at: int, value: int) -> None:
+    path = archive(tmp_path / "gallery.zip", {"0/photo.webp": webp()})
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\1\2") + at] = value
+    path.write_bytes(whole)
+    with pytest.raises(Error, match="cannot be read"):
+        Gallery(path).picture(0, "photo")
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gallery.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(Error, match="cannot be read"):
@@ -102,6 +121,9 @@ BREAK: dict[str, Callable[[dict], object]] = {
     "images that are none": lambda found: found.update(images=[1]),
     "a metric that is no number": lambda found: found["challenger"]["metrics"].update(pro="<b>"),
     "a current point that is not there": lambda found: found.update(current=6),
+    "a count that no float holds": lambda found: found["operating_points"][0].update(false_rejects=10**400),
+    "a count below none": lambda found: found["kinds"].update(good=-1),
+    "more defect types than there can be": lambda found: found.update(kinds=dict.fromkeys(map(str, range(1001)), 1)),
     "a current point before the first": lambda found: found.update(current=-1),
 }
 

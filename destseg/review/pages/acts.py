@@ -11,7 +11,7 @@ from destseg.registry.rest import Version
 from destseg.review.acts import Act, reason
 from destseg.review.comparison import FILE
 from destseg.review.logbook import refusal
-from destseg.review.pages.category import look_now
+from destseg.review.pages.category import look, look_now
 from destseg.review.pages.evidence import evidence, stand
 from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
 from destseg.review.render import clock, page, share
@@ -137,7 +137,21 @@ def show(request: Request, desk: TheDesk, session: SignedIn, id_: str) -> Respon
         version = int(act.result["version"])
         entry = session.registry.version(released(act.category), version)
     template = "_act.html" if "hx-request" in request.headers else "act.html"
-    return page(request, template, session=session, act=act, entry=entry, created=created)
+    now = _now(session, act) if act.state == "failed" else ""
+    return page(request, template, session=session, act=act, entry=entry, created=created, now=now)
+
+
+def _now(session: Session, act: Act) -> str:
+    """How things stand after an act that failed: it may have been cut off after the registry had carried it out."""
+    if act.verb not in ("promote", "rollback"):
+        return "It did not succeed."
+    try:
+        champion = look(session, act.category).champion
+    except Error:
+        return "It is not known whether anything was changed; look at the history when the registry answers again."
+    if (champion.version if champion else None) == act.champion:
+        return "Nothing was changed."
+    return f"The champion has changed{_by(champion)}. Look at the history before you decide anew."
 
 
 def _act(session: Session, found: Standing, verb: str, title: str, fields: dict[str, str], effects: list[str]) -> Act:
