@@ -150,33 +150,31 @@ def test_spoiled_files_of_a_candidate_are_not_promoted(
         promote(category, why="first", override=True, root=root)
 
 
-@pytest.mark.parametrize(
-    ("tag", "value", "said"),
-    [
-        ("files", "no JSON", "has tag `files` 'no JSON', expected a JSON dict"),
-        ("files", "[" * 4000, "has tag `files`"),
-        ("metrics", "[1]", r"has tag `metrics` '\[1\]', expected a JSON dict"),
-        ("requirements", "{}", "has tag `requirements` '{}', expected a JSON list"),
-        ("comparison", "[" * 4000, "its tag comparison cannot be read"),
-        (
-            "comparison",
-            '{"run_id": 1, "champion": "none", "dataset_version": "", "files": {"comparison.json": 1}}',
-            "not all",
-        ),
-        (
-            "comparison",
-            '{"run_id": "", "champion": "", "dataset_version": "", "files": ["comparison.json"]}',
-            "no comparison",
-        ),
-    ],
+EDITED = (
+    ("files", "no JSON", "has tag `files` 'no JSON', expected a JSON dict"),
+    ("files", "[" * 4000, "has tag `files`"),
+    ("metrics", "[1]", r"has tag `metrics` '\[1\]', expected a JSON dict"),
+    ("requirements", "{}", "has tag `requirements` '{}', expected a JSON list"),
+    ("comparison", "[" * 4000, "its tag comparison cannot be read"),
+    ("comparison", '{"run_id": 1, "champion": "", "dataset_version": "", "files": {"comparison.json": ""}}', "not all"),
+    (
+        "comparison",
+        '{"run_id": "", "champion": "", "dataset_version": "", "files": ["comparison.json"]}',
+        "no comparis",
+    ),
 )
+
+
 def test_a_candidate_with_an_edited_tag_is_refused_in_a_sentence_before_anything_is_decided(
-    train: Callable[..., Path], category: str, tag: str, value: str, said: str
+    train: Callable[..., Path], category: str
 ) -> None:
-    root = train("a")
-    connect().set_model_version_tag(candidates(category), "1", tag, value)
-    with pytest.raises(Error, match=said):
-        promote(category, why="first", override=tag != "comparison", root=root)
+    root, client, name = train("a"), connect(), candidates(category)
+    before = client.get_model_version(name, "1").tags
+    for tag, value, said in EDITED:
+        client.set_model_version_tag(name, "1", tag, value)
+        with pytest.raises(Error, match=said):
+            promote(category, why="first", override=tag != "comparison", root=root)
+        client.set_model_version_tag(name, "1", tag, before[tag])
     assert history(category) == []
     assert "promoting" not in [entry.event for entry in logged(category)]
 
