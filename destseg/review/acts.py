@@ -50,6 +50,11 @@ class Act:
         """Whether it is done or has failed."""
         return self.state in ("done", "failed")
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is confirmed and not over."""
+        return self.state in ("waiting", "running")
+
 
 class Acts:
     """The acts of this process's sessions, carried out in the checkout `root`."""
@@ -77,10 +82,12 @@ class Acts:
         return act
 
     def confirm(self, act: Act) -> bool:
-        """Carries it out in a thread of its own; False when it was confirmed before."""
+        """Carries it out in a thread of its own; False when it was confirmed before. One at a time of each account."""
         with self._lock:
             if act.state != "proposed":
                 return False
+            if any(one.busy and one.owner.user == act.owner.user for one in self._acts.values()):  # others wait as well
+                raise Error("another decision of yours is being carried out; confirm this one when it is done")
             act.state = "waiting"
         threading.Thread(target=self._carry_out, args=(act,), name=f"{act.verb}-{act.category}").start()
         return True

@@ -10,12 +10,16 @@ import pytest
 from destseg import Error
 from destseg.registry.connection import candidates, released
 from destseg.registry.rest import Absent, Forbidden, Rest, Unauthorised
+from destseg.review.acts import Act, Verb
 from destseg.review.app import HEADERS
 from destseg.review.attempts import BY_BOTH
 from destseg.review.desk import Desk
+from destseg.review.pages.acts import now
 from destseg.review.serve import open_desk
+from destseg.review.sessions import Session, Sessions
 from destseg.review.standing import standing
 
+from ..integration.server import until
 from .factory import CATEGORY, Factory, Visitor, mlflow_server, password, review_server
 
 HERE = f"/categories/{CATEGORY}/candidates/2"
@@ -55,6 +59,9 @@ def test_the_rest_client_reads_what_its_account_may(factory: Factory, tmp_path: 
         with pytest.raises(Forbidden):
             line.download(tag["run_id"], "comparison/gallery.zip", where, limit=10**8, sha256=digest)
         assert not where.exists()
+        (tmp_path / "full").touch()
+        with pytest.raises(Error, match=r"gallery\.zip of run .* cannot be kept in .*full/kept"):
+            ada.download(tag["run_id"], "comparison/gallery.zip", tmp_path / "full/kept/x", limit=10**8, sha256=digest)
         ada.download(tag["run_id"], "comparison/gallery.zip", where, limit=10**8, sha256=digest)
         assert where.stat().st_size > 10_000
     with Rest(factory.mlflow, ("ada", "guessed")) as stranger, pytest.raises(Unauthorised):
@@ -172,6 +179,44 @@ def test_pictures_are_for_those_who_may_read_the_version(factory: Factory, ada: 
     line.sign_in("line")
     for address in (path, HERE, f"{HERE}/gallery", f"{HERE}/report"):
         assert line.web.get(address).status_code == 403, address
+
+
+def test_a_failed_decision_says_how_things_stand_and_not_that_nothing_was_changed(factory: Factory) -> None:
+    """The registry may be lost after it has made the version."""
+    here, gone = (Rest(url, ("ada", password("ada"))) for url in (factory.mlflow, "http://127.0.0.1:9"))
+    sessions = Sessions()
+    reached, unreached = sessions.begin("ada", here, password("ada")), sessions.begin("ada", gone, password("ada"))
+
+    def after(verb: Verb, champion: int | None, session: Session = reached) -> str:
+        known = {"category": CATEGORY, "arguments": (), "why": "x", "title": "", "effects": ()}
+        return now(session, Act(**known, verb=verb, champion=champion, owner=session))
+
+    present = factory.champion()
+    assert after("promote", present) == "Nothing was changed."
+    assert after("rollback", None).startswith(f"The champion has changed: ada made version {present} the champion")
+    assert after("promote", present, unreached).startswith("It is not known whether anything was changed")
+    assert after("turn-down", present) == "It did not succeed."
+
+
+def test_one_account_takes_one_turn_at_a_time(ada: Visitor) -> None:
+    """Else whoever may not decide could keep those waiting who may."""
+    acts = [confirm_page(ada, f"decision {number}") for number in range(2)]
+    first, second = (ada.web.post(f"/acts/{id_}", data={"csrf": ada.token(HERE)}) for id_ in acts)
+    assert first.status_code == 303
+    assert (second.status_code, "Another decision of yours" in second.text) == (400, True)
+    until(lambda: "hx-trigger" not in ada.web.get(f"/acts/{acts[0]}", headers={"HX-Request": "true"}).text)
+    assert ada.web.post(f"/acts/{acts[1]}", data={"csrf": ada.token(HERE)}).status_code == 303
+    until(lambda: "hx-trigger" not in ada.web.get(f"/acts/{acts[1]}", headers={"HX-Request": "true"}).text)
+
+
+def confirm_page(visitor: Visitor, why: str) -> str:
+    """The id of a proposal to promote candidate 1, the champion: carried out, it changes nothing."""
+    path = f"/categories/{CATEGORY}/candidates/1/promote"
+    found = re.search(
+        r'action="/acts/([^"]+)"', visitor.web.post(path, data={"csrf": visitor.token(HERE), "why": why}).text
+    )
+    assert found is not None
+    return found[1]
 
 
 def test_what_the_registry_says_is_shown_as_text(factory: Factory) -> None:

@@ -137,20 +137,20 @@ def show(request: Request, desk: TheDesk, session: SignedIn, id_: str) -> Respon
         version = int(act.result["version"])
         entry = session.registry.version(released(act.category), version)
     template = "_act.html" if "hx-request" in request.headers else "act.html"
-    now = _now(session, act) if act.state == "failed" else ""
-    return page(request, template, session=session, act=act, entry=entry, created=created, now=now)
+    stands = now(session, act) if act.state == "failed" else ""
+    return page(request, template, session=session, act=act, entry=entry, created=created, stands=stands)
 
 
-def _now(session: Session, act: Act) -> str:
-    """How things stand after an act that failed: it may have been cut off after the registry had carried it out."""
+def now(session: Session, act: Act) -> str:
+    """How the champion stands after an act that failed, perhaps only after the registry had carried it out."""
     if act.verb not in ("promote", "rollback"):
-        return "It did not succeed."
+        return ""
     try:
         champion = look(session, act.category).champion
     except Error:
         return "It is not known whether anything was changed; look at the history when the registry answers again."
     if (champion.version if champion else None) == act.champion:
-        return "Nothing was changed."
+        return "The champion is as it was."
     return f"The champion has changed{_by(champion)}. Look at the history before you decide anew."
 
 
