@@ -192,10 +192,10 @@ def test_a_failed_decision_says_how_things_stand_and_not_that_nothing_was_change
         return now(session, Act(**known, verb=verb, champion=champion, owner=session))
 
     present = factory.champion()
-    assert after("promote", present) == "Nothing was changed."
+    assert after("promote", present) == "The champion is as it was."
     assert after("rollback", None).startswith(f"The champion has changed: ada made version {present} the champion")
     assert after("promote", present, unreached).startswith("It is not known whether anything was changed")
-    assert after("turn-down", present) == "It did not succeed."
+    assert after("turn-down", present) == ""
 
 
 def test_one_account_takes_one_turn_at_a_time(ada: Visitor) -> None:
