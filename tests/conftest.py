@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 # Loaded before any heavy library: one thread per test process, so that parallel tests don't fight over the cores.
@@ -56,11 +57,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real S3 server (rclone on disk) that the environment names, as a worker's does."""
     folder = tmp_path_factory.mktemp("s3")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
     environment = {
-        "AWS_ENDPOINT_URL": f"http://{address}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -71,30 +68,46 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "DVC_SITE_CACHE_DIR": str(tmp_path_factory.mktemp("dvc-site")),
         "DO_NOT_TRACK": "true",
     }
-    command = [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key"]
-    command += ["test,test-secret", "--dir-cache-time", "1s", "--config", os.devnull, folder]
-    with (folder.parent / "rclone.log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        address, process = _started(folder)
         try:
-            _wait_for(address, process, Path(log.name))
-            yield f"http://{address}"
+            patch.setenv("AWS_ENDPOINT_URL", address)
+            yield address
         finally:
             process.terminate()
             process.wait(10)
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    host, port = address.split(":")
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+def _started(folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
+    """A server over `folder`, on a port that no other process took meanwhile."""
+    log = folder.parent / "rclone.log"
+    for _ in range(5):
         with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"no S3 server on {address} after 20 s: {log.read_text()}")
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        command = [Path(sys.executable).with_name("rclone"), "serve", "s3", "--addr", address, "--auth-key"]
+        command += ["test,test-secret", "--dir-cache-time", "1s", "--config", os.devnull, folder]
+        with log.open("ab") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if _listens(process, int(address.partition(":")[2])):
+                return f"http://{address}", process
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    raise AssertionError(f"no S3 server starts: {log.read_text()}")
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether it is this process that listens there."""
+    try:
+        found = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.Error:  # it has ended
+        return False
+    return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in found)
 
 
 @dataclass(frozen=True)

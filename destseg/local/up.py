@@ -10,7 +10,7 @@ from pathlib import Path
 
 from destseg import Error
 from destseg.files import remove, replacing
-from destseg.local import loopback, prefect_api
+from destseg.local import prefect_api
 from destseg.local.children import MARK
 from destseg.local.environment import BUCKET, FOLDER
 from destseg.local.interrupt import interruptible
@@ -92,7 +92,7 @@ def say(servers: Servers, page: StatusPage, fresh: bool) -> None:
     """Where everything is, and how to go on."""
     variables = servers.folder / VARIABLES
     log.info("Status   %s", page.address)
-    log.info("Review   %s", loopback.address(servers.folder, "review"))
+    log.info("Review   %s", page.content()["addresses"]["review"])
     log.info("MLflow   %s", servers.env["MLFLOW_TRACKING_URI"])
     log.info("Prefect  %s", servers.env["PREFECT_API_URL"].removesuffix("/api"))
     log.info("         its page asks for PREFECT_API_AUTH_STRING, which is in %s", servers.folder / "credentials.json")
