@@ -198,9 +198,9 @@ def test_a_failed_decision_says_how_things_stand_and_not_that_nothing_was_change
     assert after("turn-down", present) == ""
 
 
-def test_one_account_takes_one_turn_at_a_time(ada: Visitor) -> None:
+def test_one_account_takes_one_turn_at_a_time(factory: Factory, ada: Visitor) -> None:
     """Else whoever may not decide could keep those waiting who may."""
-    acts = [confirm_page(ada, f"decision {number}") for number in range(2)]
+    acts = [confirm_page(factory, ada, f"decision {number}") for number in range(2)]
     first, second = (ada.web.post(f"/acts/{id_}", data={"csrf": ada.token(HERE)}) for id_ in acts)
     assert first.status_code == 303
     assert (second.status_code, "Another decision of yours" in second.text) == (400, True)
@@ -209,12 +209,15 @@ def test_one_account_takes_one_turn_at_a_time(ada: Visitor) -> None:
     until(lambda: "hx-trigger" not in ada.web.get(f"/acts/{acts[1]}", headers={"HX-Request": "true"}).text)
 
 
-def confirm_page(visitor: Visitor, why: str) -> str:
+def confirm_page(factory: Factory, visitor: Visitor, why: str) -> str:
     """The id of a proposal to promote candidate 1, the champion: carried out, it changes nothing."""
-    path = f"/categories/{CATEGORY}/candidates/1/promote"
-    found = re.search(
-        r'action="/acts/([^"]+)"', visitor.web.post(path, data={"csrf": visitor.token(HERE), "why": why}).text
-    )
+    path = f"/categories/{CATEGORY}/candidates/1"
+    with Rest(factory.mlflow, ("ada", password("ada"))) as registry:
+        version = registry.version(candidates(CATEGORY), 1)
+    form = {"csrf": visitor.token(HERE), "why": why, "comparison": "none"}
+    if "comparison" in version.tags:
+        form["comparison"] = json.loads(version.tags["comparison"])["files"]["comparison.json"]
+    found = re.search(r'action="/acts/([^"]+)"', visitor.web.post(f"{path}/promote", data=form).text)
     assert found is not None
     return found[1]
 
