@@ -2,6 +2,7 @@
 
 import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ def name(device: torch.device) -> str:
 def processor() -> str:
     """The processor's name as the system gives it."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  # platform.processor() is empty on Linux
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:  # platform.processor() is empty on Linux
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

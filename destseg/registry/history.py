@@ -7,16 +7,17 @@ import datetime
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from destseg.registry import log
 from destseg.registry.connection import connect, explained, forbidden, released
-from destseg.registry.listing import versions_of
+from destseg.registry.listing import Versioned, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+AnyVersion = TypeVar("AnyVersion", bound=Versioned)
 NOTHING = "none"  # `replaces` of the first champion
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -76,12 +77,12 @@ def released_versions(client: "MlflowClient", category: str) -> "list[ModelVersi
     return versions_of(client, released(category))
 
 
-def succession(versions: "Iterable[ModelVersion]") -> "list[ModelVersion]":
+def succession(versions: Iterable[AnyVersion]) -> list[AnyVersion]:
     """The versions that count, in order: each names in `replaces` the champion before it, so that of several
     promotions at once one holds and the others do not. A champion that was deleted leaves its successors in place."""
     known = list(versions)
     numbers = {int(version.version) for version in known}
-    line: list[ModelVersion] = []
+    line: list[AnyVersion] = []
     for version in known:
         replaces, last = version.tags.get("replaces", ""), int(line[-1].version) if line else 0
         deleted = replaces.isdecimal() and last < int(replaces) < int(version.version) and int(replaces) not in numbers
@@ -90,7 +91,7 @@ def succession(versions: "Iterable[ModelVersion]") -> "list[ModelVersion]":
     return line
 
 
-def former(line: "Sequence[ModelVersion]") -> "ModelVersion | None":
+def former(line: Sequence[AnyVersion]) -> AnyVersion | None:
     """What a rollback brings back: the champion before; one that a rollback made counts as the one it restored."""
     by_number = {str(version.version): version for version in line}
     version, seen = line[-1] if line else None, set()
@@ -100,7 +101,7 @@ def former(line: "Sequence[ModelVersion]") -> "ModelVersion | None":
     return None if version is None else by_number.get(version.tags.get("replaces", NOTHING))
 
 
-def aliases_of(line: "Sequence[ModelVersion]") -> dict[str, str]:
+def aliases_of(line: Sequence[Versioned]) -> dict[str, str]:
     """Where the aliases belong, by the champions in order."""
     return {
         alias: str(version.version) for alias, version in zip((CHAMPION, PREVIOUS), reversed(line[-2:]), strict=False)

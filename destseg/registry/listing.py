@@ -1,9 +1,9 @@
 """Every version that the registry holds of this project's models, and the aliases of each."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from destseg import Error
 from destseg.registry.connection import PREFIX, released
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
+
+
+class Versioned(Protocol):
+    """What is read of a version, be it MLflow's own entity or what its REST API answers (rest.py)."""
+
+    @property
+    def version(self) -> int | str:
+        """Its number."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """By name."""
 
 
 @dataclass(frozen=True, kw_only=True)

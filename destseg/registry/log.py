@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from destseg import Error
 from destseg.registry.connection import account, ensure_model, explained, log_model
-from destseg.registry.listing import newest, versions_of
+from destseg.registry.listing import Versioned, newest, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 NOTHING = "none"  # `previous` of the first entry
 # An entry has no files, but MLflow wants a source: a scheme that it does not know is neither checked nor ever fetched.
@@ -85,15 +84,20 @@ def append(
 
 def read(client: "MlflowClient", category: str) -> list[Entry]:
     """Every entry, oldest first; one that a repeated request wrote twice, once."""
+    return entries(versions_of(client, log_model(category)))
+
+
+def entries(versions: Iterable[Versioned]) -> list[Entry]:
+    """The entries that these versions of the log's registered model are, each once."""
     found: dict[str, Entry] = {}
-    for one in map(entry, versions_of(client, log_model(category))):
+    for one in map(entry, versions):
         found.setdefault(one.hash, one)
     return list(found.values())
 
 
-def entry(version: "ModelVersion") -> Entry:
+def entry(version: Versioned) -> Entry:
     """The entry that this version of the log's registered model is; one that was made by hand is not sound."""
-    tags: dict[str, str] = version.tags
+    tags = version.tags
     previous = tags.get("previous", NOTHING)
     computed = _hash(tags)
     return Entry(

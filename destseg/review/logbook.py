@@ -3,16 +3,17 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from destseg.registry import log
 from destseg.registry.connection import log_model
 from destseg.registry.log import Entry
+from destseg.registry.register import REGISTERED
 from destseg.registry.rest import Forbidden, Rest
+from destseg.registry.turn_down import EVENT as TURNED_DOWN
 
 EVENTS = {
     "begun": "log begun",
-    "registered": "registered",
+    REGISTERED: "registered",
     "compared": "compared with the champion",
     "gates": "gates run after a retraining",
     "blocked": "promotion stopped by the gates",
@@ -20,7 +21,7 @@ EVENTS = {
     "promoted": "promoted",
     "rolling-back": "rollback decided",
     "rolled-back": "rolled back",
-    "turned-down": "turned down",
+    TURNED_DOWN: "turned down",
     "alias-repaired": "alias put right",
 }
 
@@ -48,20 +49,16 @@ class Line:
 def entries(registry: Rest, category: str) -> list[Line]:
     """All entries, oldest first, one that a repeated request wrote twice once; none for who may not read them."""
     try:
-        found: Sequence[Any] = registry.versions(log_model(category))
+        return [Line(entry=entry) for entry in log.entries(registry.versions(log_model(category)))]
     except Forbidden:
         return []
-    known: dict[str, Line] = {}
-    for entry in map(log.entry, found):  # it reads version and tags, which ours have under MLflow's names
-        known.setdefault(entry.hash, Line(entry=entry))
-    return list(known.values())
 
 
 def refusal(lines: Sequence[Line], subject: str) -> Line | None:
     """Who turned this candidate down. Its tag says so too, but who trains could take that away."""
-    return next((line for line in lines if line.entry.event == "turned-down" and line.entry.subject == subject), None)
+    return next((line for line in lines if line.entry.event == TURNED_DOWN and line.entry.subject == subject), None)
 
 
 def registration(lines: Sequence[Line], subject: str) -> Line | None:
     """Who registered this candidate and why: of one with another operating point, the reason that was given."""
-    return next((line for line in lines if line.entry.event == "registered" and line.entry.subject == subject), None)
+    return next((line for line in lines if line.entry.event == REGISTERED and line.entry.subject == subject), None)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from destseg import Error
 from destseg.registry.connection import candidates, released
-from destseg.registry.history import CHAMPION
+from destseg.registry.history import CHAMPION, succession
 from destseg.registry.register import CHALLENGER
 from destseg.registry.rest import Model, Rest, Version
-from destseg.review.standing import counting, created, waits, whole
+from destseg.review.standing import created, waits, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def _row(registry: Rest, category: str, models: dict[str, Model]) -> Row:
         # The newest version is the champion, unless somebody was slower than another, or moved the alias by hand; and
         # after a rollback the candidates that were champions before are not known from it.
         if ours.aliases.get(CHAMPION) != champion.version or "restores" in champion.tags:
-            line = counting(registry.versions(ours.name))
+            line = succession(registry.versions(ours.name))
             champion = line[-1] if line else None
         else:
             line = [champion]

@@ -38,9 +38,7 @@ class Standing:
     @property
     def former(self) -> Version | None:
         """What a rollback would bring back."""
-        found: Any = self.line  # as in `counting`
-        version: Version | None = former(found)  # type: ignore[assignment]  # one of the same objects
-        return version
+        return former(self.line)
 
     @property
     def waits(self) -> bool:
@@ -83,19 +81,12 @@ def standing(registry: Rest, category: str) -> Standing:
     number = aliases[1].get(CHALLENGER)
     return Standing(
         category=category,
-        line=counting(line),
+        line=succession(line),
         candidates=known,
         challenger=next((version for version in known if version.version == number), None),
         alias=aliases[0].get(CHAMPION),
         log=log.result(),
     )
-
-
-def counting(versions: Sequence[Version]) -> list[Version]:
-    """Those that count, in order."""
-    found: Any = versions  # it reads versions and tags only, which ours have under the same names as MLflow's
-    line: list[Version] = succession(found)  # type: ignore[assignment]  # the same objects that went in
-    return line
 
 
 def _model(registry: Rest, name: str) -> Model | None:

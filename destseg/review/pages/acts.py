@@ -8,7 +8,7 @@ from destseg.dataset.layout import GOOD
 from destseg.registry.connection import released
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
-from destseg.review.acts import Act, reason
+from destseg.review.acts import Act, Verb, reason
 from destseg.review.comparison import FILE
 from destseg.review.logbook import refusal
 from destseg.review.pages.category import look, look_now
@@ -154,10 +154,10 @@ def now(session: Session, act: Act) -> str:
     return f"The champion has changed{_by(champion)}. Look at the history before you decide anew."
 
 
-def _act(session: Session, found: Standing, verb: str, title: str, fields: dict[str, str], effects: list[str]) -> Act:
+def _act(session: Session, found: Standing, verb: Verb, title: str, fields: dict[str, str], effects: list[str]) -> Act:
     return Act(
         category=found.category,
-        verb=verb,  # type: ignore[arg-type]  # one of the three above
+        verb=verb,
         arguments=(),
         why=reason(fields.get("why", "")),
         title=title,
