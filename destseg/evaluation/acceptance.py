@@ -19,7 +19,7 @@ from destseg.settings import PARAMS, read_section
 from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
 
 SEED = 0  # not that of params.yaml: what a model is judged on does not change with how it is trained
-EACH = 32  # synthetic defect images of each kind; scoring all of them takes half a minute on 2 cores
+EACH = 32  # synthetic defect images of each kind
 SOURCES = 128  # normal images that they are made of at most, held decoded
 TEXTURES = 64
 _BATCH = 8

@@ -1,7 +1,6 @@
 """A model's address to a local folder: models:/ addresses are downloaded once, and checked whenever they are used."""
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from destseg.registry import integrity
 from destseg.registry.connection import connect, explained, shown
 from destseg.registry.listing import json_tag
 from destseg.registry.pyfunc import PACKAGE
+from destseg.storage import memo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,7 +76,7 @@ def fetch(version: "ModelVersion") -> Path:
     if "files" not in version.tags:
         raise Error(f"{name} has no tag `files`; expected a version that `destseg register` or `destseg promote` made")
     expected: dict[str, str] = json_tag(version, "files", dict)
-    return kept(cache(), expected, name, lambda into: download(name, expected, into))
+    return kept(memo.cache() / "models", expected, name, lambda into: download(name, expected, into))
 
 
 def download(name: str, expected: Mapping[str, str], into: Path) -> Path:
@@ -114,12 +114,6 @@ def kept(place: Path, expected: Mapping[str, str], of: str, download: Callable[[
         except OSError:  # another process has put the same, checked files there meanwhile
             integrity.check(folder, expected, of=of)
     return folder
-
-
-def cache() -> Path:
-    """$DESTSEG_CACHE/models, by default ~/.cache/destseg/models; deleting it only costs new downloads."""
-    root = os.environ.get("DESTSEG_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "destseg") / "models"
 
 
 def _short(expected: Mapping[str, str]) -> str:

@@ -264,7 +264,7 @@ def _count(client: "MlflowClient", category: str, created: "ModelVersion", event
 def _promotion(version: "ModelVersion", *, created: bool) -> Promotion:
     tags = version.tags
     return Promotion(
-        model_uri=f"models:/{version.name}/{version.version}",
+        model_uri=address(version),
         version=int(version.version),
         candidate=int(tags["candidate_version"]),
         replaces=None if tags["replaces"] == NOTHING else int(tags["replaces"]),

@@ -21,7 +21,7 @@ from destseg.registry.connection import PREFIX
 from destseg.text import printable, without_login
 
 API = "/api/2.0/mlflow"
-ANSWER_LIMIT = 64 * 2**20  # bytes of one JSON answer; 200 categories take about 2 MB
+ANSWER_LIMIT = 64 * 2**20  # bytes of one JSON answer
 PAGE = 1000
 VERSIONS_LIMIT = 20_000  # of one model; beyond it something other than this project writes there
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)

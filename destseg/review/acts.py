@@ -15,7 +15,7 @@ from destseg.review.sessions import Session
 from destseg.storage.process import ProcessError, environment, run
 from destseg.text import printable
 
-AT_ONCE = 2  # a promotion takes half a gigabyte while it downloads, checks and uploads
+AT_ONCE = 2  # each is a process of its own, with all of MLflow, beside the page
 TIMEOUT = 30 * 60.0
 MOST = 1000  # acts whose outcome is remembered
 LONGEST_REASON = 2000

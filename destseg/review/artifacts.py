@@ -1,7 +1,6 @@
 """Files of the registry on this disk, by their SHA-256: downloaded once, and given only to who may read the version."""
 
 import json
-import os
 import re
 import struct
 import threading
@@ -12,10 +11,11 @@ from pathlib import Path
 
 from destseg import Error
 from destseg.files import sha256
+from destseg.registry.comparison import CONTENT
 from destseg.registry.rest import Rest, Version
-from destseg.review.comparison import FILE, GALLERY, Comparison, Reference, read
+from destseg.review.comparison import GALLERY, Comparison, Reference, read
 
-LIMITS = {FILE: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes; 1,000 images make about 60 MB
+LIMITS = {CONTENT: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes
 PARITY = "artifacts/package/parity.json"  # among the files of a logged model
 PICTURE_LIMIT = 8 * 2**20
 DIRECTORY_LIMIT = 16 * 2**20
@@ -41,11 +41,11 @@ class Artifacts:
 
     def comparison(self, registry: Rest, named: Reference) -> Comparison:
         """The comparison that a version names."""
-        digest = named.files[FILE]
+        digest = named.files[CONTENT]
         with self._lock:
             known = self._comparisons.get(digest)
         if known is None:
-            known = read(self._file(registry, named, FILE))
+            known = read(self._file(registry, named, CONTENT))
             with self._lock:
                 self._comparisons[digest] = known
                 while len(self._comparisons) > _OPEN:
@@ -147,9 +147,3 @@ def _check_directory(path: Path) -> None:
     *_, entries, size, _, _ = _END.unpack(end)
     if entries == 0xFFFF or large.startswith(b"PK\6\7") or size > DIRECTORY_LIMIT:
         raise Error(f"{GALLERY} has more pictures than can be shown, at most 65,534; the numbers are not touched by it")
-
-
-def cache() -> Path:
-    """$DESTSEG_CACHE/review, by default ~/.cache/destseg/review; deleting it only costs new downloads."""
-    root = os.environ.get("DESTSEG_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "destseg") / "review"

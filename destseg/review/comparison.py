@@ -6,10 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from destseg import Error
+from destseg.registry.comparison import CONTENT, TAG
 
-FILE = "comparison.json"
 GALLERY = "gallery.zip"
-TAG = "comparison"  # of the candidate version
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[list[Text], Field(max_length=20_000)]
@@ -185,7 +184,7 @@ def reference(tag: str | None) -> Reference | None:
         found = Reference.model_validate_json(tag)
     except ValidationError as error:
         raise Error(f"the tag `{TAG}` is not what `destseg compare` writes ({_said(error)}); compare again") from None
-    if missing := {FILE, GALLERY} - found.files.keys():
+    if missing := {CONTENT, GALLERY} - found.files.keys():
         raise Error(f"the tag `{TAG}` does not name {' and '.join(sorted(missing))}; compare again")
     return found
 
@@ -195,9 +194,9 @@ def read(path: Path) -> Comparison:
     try:
         found = Comparison.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise Error(f"{FILE} is not what `destseg compare` writes ({_said(error)}); compare again") from None
+        raise Error(f"{CONTENT} is not what `destseg compare` writes ({_said(error)}); compare again") from None
     if found.current is not None and not 0 <= found.current < len(found.operating_points):
-        raise Error(f"{FILE} names operating point {found.current} of {len(found.operating_points)}; compare again")
+        raise Error(f"{CONTENT} names operating point {found.current} of {len(found.operating_points)}; compare again")
     return found
 
 

@@ -11,9 +11,10 @@ from destseg.registry.connection import shown, tracking_uri
 from destseg.registry.rest import Rest, Unauthorised, is_loopback
 from destseg.review.acts import Acts
 from destseg.review.app import create_app
-from destseg.review.artifacts import Artifacts, cache
+from destseg.review.artifacts import Artifacts
 from destseg.review.desk import Desk
 from destseg.settings import PARAMS
+from destseg.storage import memo
 
 log = logging.getLogger("destseg.review")
 
@@ -82,7 +83,7 @@ def open_desk(*, host: str, port: int, address: str | None, tls: bool, root: Pat
         address=_plain(address),
         root=root,
         acts=Acts(root),
-        artifacts=Artifacts(cache()),
+        artifacts=Artifacts(memo.cache() / "review"),
     )
 
 

@@ -38,8 +38,9 @@ def sweep_contents(days: float = DAYS) -> Swept:
 
 
 def sweep_models(days: float = DAYS) -> Swept:
-    """Removes the copies of registered models that were made more than `days` ago; they are downloaded again."""
-    return _sweep((path for path in (cache() / "models").glob("*") if path.is_dir()), days)
+    """Removes the copies of registered models and comparisons made more than `days` ago; they are downloaded again."""
+    copies = (path for name in ("models", "comparisons") for path in (cache() / name).glob("*"))
+    return _sweep((path for path in copies if path.is_dir()), days)
 
 
 def _sweep(paths: Iterable[Path], days: float) -> Swept:

@@ -5,11 +5,11 @@ from starlette.responses import RedirectResponse, Response
 
 from destseg import Error
 from destseg.dataset.layout import GOOD
+from destseg.registry.comparison import CONTENT
 from destseg.registry.connection import released
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
 from destseg.review.acts import Act, Verb, reason
-from destseg.review.comparison import FILE
 from destseg.review.logbook import refusal
 from destseg.review.pages.category import look, look_now
 from destseg.review.pages.evidence import evidence, stand
@@ -28,7 +28,7 @@ def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, ca
     found = look_now(session, category)
     version = found.candidate(number)
     stands, override = stand(desk, session, category, version, found.champion), fields.get("override") == "yes"
-    seen = stands.named.files[FILE] if stands.named else NOTHING
+    seen = stands.named.files[CONTENT] if stands.named else NOTHING
     if fields.get("comparison") != seen:
         raise Error(f"candidate {number} of {category} was compared anew since you opened its page; look at it again")
     against = [f"Failed: {', '.join(stands.failed)}."] if stands.failed else []

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from destseg import Error
 from destseg.dataset.layout import check_category
+from destseg.registry.comparison import TAG
 from destseg.registry.connection import candidates
 from destseg.registry.gates import Gate
 from destseg.registry.rest import Absent, Forbidden, Version
-from destseg.review.comparison import TAG, Comparison, Reference, reference
+from destseg.review.comparison import Comparison, Reference, reference
 from destseg.review.desk import Desk
 from destseg.review.judging import judge
 from destseg.review.sessions import Session

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from destseg.evaluation.meanings import MEANINGS
+from destseg.registry.comparison import TAG
 from destseg.registry.rest import Absent
-from destseg.review.comparison import TAG, number_tags, reference
+from destseg.review.comparison import number_tags, reference
 from destseg.review.pages.category import look
 from destseg.review.pages.session import SignedIn
 from destseg.review.render import page
