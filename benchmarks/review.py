@@ -16,23 +16,23 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from destseg.local import children, loopback
+from destseg.local import loopback
 from destseg.registry.connection import candidates, log_model, released
 from destseg.registry.rest import Rest
 from destseg.storage.process import QUIET
+from tests.integration.server import mlflow_server, password, running
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "review.json"
 ENGINEER = ("ada", secrets.token_urlsafe(16))
-ADMIN = ("admin", secrets.token_urlsafe(16))
+ADMIN = ("admin", password("admin"))
 TIMES = 7  # of each number the median
 ROWS = {
     "list_admin_ms": "MLflow lists all models, to an administrator",
@@ -83,30 +83,6 @@ def fill(folder: Path, count: int) -> None:
             log.info("%d categories", number + 1)
 
 
-@contextmanager
-def serving(command: list[str], folder: Path, env: dict[str, str], health: str) -> Iterator[None]:
-    """The command, from its first answer on."""
-    with (folder / "server.log").open("w") as output:
-        process = children.start([sys.executable, "-m", *command], cwd=folder, env=env, output=output)
-    try:
-        while not _answers(health):
-            if process.poll() is not None:
-                raise RuntimeError((folder / "server.log").read_text()[-2000:])
-            time.sleep(0.2)
-        yield
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def grant(url: str, count: int) -> None:
     """An account of a quality engineer, granted on every model."""
     from mlflow.server.auth.client import AuthServiceClient
@@ -151,18 +127,7 @@ def visit(page: str) -> dict[str, float]:
 def measured(folder: Path, count: int) -> dict[str, Any]:
     """The row of the table."""
     fill(folder, count)
-    url = loopback.address(folder, "mlflow")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | QUIET
-    env |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16)}
-    env |= {"MLFLOW_AUTH_CONFIG_PATH": str(ROOT / "deploy/mlflow-auth.ini"), "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1]}
-    command = ["mlflow", "server", "--app-name", "basic-auth", "--workers", "1", "--port", url.rpartition(":")[2]]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    with serving(command, folder, env, f"{url}/health"):
+    with mlflow_server(folder) as url:
         grant(url, count)
         with Rest(url, ADMIN) as admin, Rest(url, ENGINEER) as engineer:
             found = {"list_admin_ms": median_ms(admin.models), "list_engineer_ms": median_ms(engineer.models)}
@@ -170,9 +135,10 @@ def measured(folder: Path, count: int) -> dict[str, Any]:
         root.mkdir()
         (root / "params.yaml").write_text("promotion: {}\ncategories: {}\n", encoding="utf-8")
         page = loopback.address(root, "review")
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | QUIET
         ours = env | {"MLFLOW_TRACKING_URI": url, "DESTSEG_CACHE": str(root / "cache"), "PYTHONPATH": str(ROOT)}
-        listen = ["destseg", "review", "--port", page.rpartition(":")[2]]
-        with serving(listen, root, ours, f"{page}/static/review.css"):
+        listen = [sys.executable, "-m", "destseg", "review", "--port", page.rpartition(":")[2]]
+        with running(listen, root, ours, f"{page}/static/review.css"):
             found |= visit(page)
     return {"categories": count, **found}
 

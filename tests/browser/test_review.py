@@ -5,39 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from destseg.inference.package import write_model
-from destseg.model.calibration import Calibration
-from destseg.model.card import ModelCard
-from destseg.model.network import DeSTSeg
-
+from ..packages import write_exported
 from ..review.factory import CATEGORY, Factory
 from .visits import BROWSER, SLOW, decide, visitor
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; .ci/run installs it")
 HERE = f"/categories/{CATEGORY}/candidates/"
-CARD = ModelCard(
-    category="washer",
-    size=64,
-    bit_depth=8,
-    segmentation_width=8,
-    teacher={"source": "formula", "sha256": "5" * 64},
-    calibration=Calibration(
-        threshold=0.4,
-        target_rate=0.01,
-        provable_rate=0.53,
-        confidence=0.95,
-        images=4,
-        heat_low=0.05,
-        heat_high=0.575,
-        scores=(0.1, 0.2, 0.3, 0.4),
-    ),
-    training_images="",
-    destseg="0.1.0",
-)
 STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
 
@@ -201,8 +177,7 @@ def test_another_operating_point_becomes_a_candidate(
     lineage: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    model = tmp_path_factory.mktemp("package")
-    write_model(model, DeSTSeg(8), CARD, torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
+    model = write_exported(tmp_path_factory.mktemp("package"), CATEGORY)
     points = [
         {
             "rate": rate,

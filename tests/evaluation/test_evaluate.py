@@ -25,6 +25,8 @@ from destseg.model.student import Student
 from destseg.model.teacher import Teacher
 from destseg.model.weights import save_weights
 
+from ..packages import photograph
+
 PARAMS = """
 seed: 3
 image: {size: 64}
@@ -32,19 +34,6 @@ student: {steps: 9}
 categories:
   plate: {}
 """
-
-
-def photograph(path, rng, *, defect=False):
-    pixels = rng.integers(90, 130, (80, 100)).astype(np.uint8)
-    mask = np.zeros_like(pixels)
-    if defect:
-        mask[20:50, 30:60] = 255
-        pixels[mask > 0] = 250
-        truth = path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
-        truth.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(mask).save(truth)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture(scope="module")

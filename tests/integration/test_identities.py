@@ -1,7 +1,5 @@
 """Who may change what in a real MLflow server with accounts: trainer and quality engineer, each denial tried."""
 
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
 from destseg import Error
-from destseg.local import loopback
 from destseg.registry import integrity, log
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, log_model, released, released_experiment
@@ -25,12 +22,10 @@ from destseg.registry.init import Initialised, init
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.registry.verify import NO_ENTRY, verify
-from destseg.storage.process import QUIET
 
 from ..registry.conftest import compared, lineage, results  # noqa: F401  # fixtures
-from .server import running
+from .server import mlflow_server, password
 
-INI = Path(__file__).parents[2] / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"
 MODEL, CANDIDATES, LOG = released(CATEGORY), candidates(CATEGORY), log_model(CATEGORY)
 TRAINED, RELEASED = MODEL, released_experiment(CATEGORY)
@@ -56,26 +51,9 @@ class Registry:
             yield MlflowClient(self.url, self.url)
 
 
-def password(name: str) -> str:
-    return f"a long password of {name}"
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    url = loopback.address(folder, "mlflow")
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"]
-    command += ["--host", loopback.HOST, "--port", url.rpartition(":")[2]]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    env |= QUIET | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_AUTH_CONFIG_PATH": str(INI),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": password("admin"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long secret of the server",
-    }
-    with running(command, folder, env, f"{url}/health"):
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
         yield Registry(url)
 
 

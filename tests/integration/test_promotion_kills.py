@@ -16,15 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from destseg.local import loopback
 from destseg.registry.connection import connect, released
 from destseg.registry.history import history, released_versions
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.verify import verify
-from destseg.storage.process import QUIET, environment
+from destseg.storage.process import environment
 
 from ..registry.conftest import compared, lineage, results, train  # noqa: F401  # fixtures
-from .server import running
+from .server import mlflow_server
 
 SOAK = bool(os.environ.get("DESTSEG_SOAK"))
 KILLS = 30 if SOAK else 5
@@ -110,17 +109,9 @@ for child in children:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    url = loopback.address(folder, "mlflow")
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", loopback.HOST]
-    command += ["--port", url.rpartition(":")[2], "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    env |= QUIET | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "60",  # of 15 a server this busy refuses requests after 30 s
-    }
-    with running(command, folder, env, f"{url}/health"):
+    # Of the usual 15 connections a server this busy refuses requests after 30 s.
+    own = {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "60"}
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), accounts=False, **own) as url:
         yield url
 
 

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from destseg import Error
 from destseg.dataset.accepted import accepted_path
 from destseg.files import sha256
-from destseg.inference.package import write_model
 from destseg.inference.predictor import Predictor
-from destseg.model.calibration import Calibration
-from destseg.model.card import ModelCard
-from destseg.model.network import DeSTSeg
 from destseg.registry import log
 from destseg.registry.addresses import find, resolve
 from destseg.registry.connection import candidates, connect
@@ -27,36 +22,14 @@ from destseg.registry.register import submit, trained_already
 from destseg.registry.trace import Trace, trace
 from destseg.registry.verify import verify
 
+from ..packages import write_exported
+
 pytestmark = pytest.mark.usefixtures("store")
-CALIBRATION = Calibration(
-    threshold=0.4,
-    target_rate=0.01,
-    provable_rate=0.53,
-    confidence=0.95,
-    images=4,
-    heat_low=0.05,
-    heat_high=0.575,
-    scores=(0.1, 0.2, 0.3, 0.4),
-)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real package; exporting it takes seconds."""
-    torch.manual_seed(0)
-    card = ModelCard(
-        category="plate",
-        size=64,
-        bit_depth=8,
-        segmentation_width=8,
-        teacher={"source": "formula", "sha256": "5" * 64},
-        calibration=CALIBRATION,
-        training_images="",
-        destseg="0.1.0",
-    )
-    folder = tmp_path_factory.mktemp("package")
-    write_model(folder, DeSTSeg(8), card, torch.zeros((2, 3, 64, 64), dtype=torch.uint8))
-    return folder
+    return write_exported(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture

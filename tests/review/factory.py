@@ -31,17 +31,12 @@ from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage.process import QUIET
 
-from ..integration.server import running
+from ..integration.server import mlflow_server, password, running
 from .comparisons import content, write
 
 ROOT = Path(__file__).parents[2]
-INI = ROOT / "deploy/mlflow-auth.ini"
 CATEGORY = "washer"
 PEOPLE = {"quality": "ada", "trainer": "trainer", "line": "line", "ingest": "ingest"}
-
-
-def password(name: str) -> str:
-    return f"a long password of {name}"
 
 
 @dataclass
@@ -106,25 +101,6 @@ class Factory:
                     known[role]["address"] = address(version)
             write(Path(folder) / "files", known)
             comparison.log(client, CATEGORY, challenger, comparison.number(champion), Path(folder) / "files")
-
-
-@contextmanager
-def mlflow_server(folder: Path, *, accounts: bool = True) -> Iterator[str]:
-    """Address of a real server, with the administrator's account or with none."""
-    url = loopback.address(folder, "mlflow")
-    command = [sys.executable, "-m", "mlflow", "server", *(["--app-name", "basic-auth"] if accounts else [])]
-    command += ["--workers", "1", "--host", loopback.HOST, "--port", url.rpartition(":")[2]]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    env |= QUIET | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_AUTH_CONFIG_PATH": str(INI),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": password("admin"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "a long secret of the server",
-    }
-    with running(command, folder, env, f"{url}/health"):
-        yield url
 
 
 @contextmanager

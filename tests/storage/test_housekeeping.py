@@ -8,7 +8,7 @@ import pytest
 
 from destseg import Error
 from destseg.dataset.remembered import remembered
-from destseg.storage.housekeeping import DAY, Swept, sweep_checkpoints, sweep_contents
+from destseg.storage.housekeeping import DAY, Swept, sweep_checkpoints, sweep_contents, sweep_models
 from destseg.storage.memo import held
 
 CODE = Path(__file__)
@@ -76,3 +76,12 @@ def test_days_below_nothing_are_refused(cache: Path) -> None:
     with pytest.raises(Error, match="days is -1, expected 0 or more"):
         sweep_contents(days=-1)
     assert list(cache.iterdir()) == []
+
+
+def test_old_copies_of_models_and_comparisons_go(cache: Path) -> None:
+    for name in ("models", "comparisons"):
+        for folder, days in (("old", 15), ("young", 13)):
+            put(cache / name / folder / "file", days=days)
+            age(cache / name / folder, days)
+    assert sweep_models() == Swept(removed=2, bytes=20, kept=2)
+    assert names(cache / "models") == names(cache / "comparisons") == {"young"}

@@ -1,6 +1,7 @@
 """Signing in with the account of the registry, and out."""
 
 import threading
+from contextlib import ExitStack
 from typing import Annotated
 from urllib.parse import quote
 
@@ -51,15 +52,13 @@ def sign_in(request: Request, desk: TheDesk, fields: Annotated[dict[str, str], D
         said = f"Too many attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
         return _form(request, desk, target, user=user, said=said, code=429)
     desk.attempts.failed(client, user)
-    registry = Rest(desk.registry, (user, password))
-    try:
-        account = registry.account()
-    except Unauthorised:
-        registry.close()
-        return _form(request, desk, target, user=user, said=WRONG, code=401)
-    except Exception:
-        registry.close()
-        raise
+    with ExitStack() as unless_signed_in:
+        registry = unless_signed_in.enter_context(Rest(desk.registry, (user, password)))
+        try:
+            account = registry.account()
+        except Unauthorised:
+            return _form(request, desk, target, user=user, said=WRONG, code=401)
+        unless_signed_in.pop_all()  # the session's from now on
     desk.attempts.succeeded(client, user)
     former = desk.sessions.find(request.cookies.get(desk.cookie("session")))
     if former is not None:
