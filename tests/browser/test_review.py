@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ..packages import write_exported
 from ..review.factory import CATEGORY, Factory
-from .visits import BROWSER, SLOW, decide, visitor
+from .visits import BROWSER, decide, visitor
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; .ci/run installs it")
 HERE = f"/categories/{CATEGORY}/candidates/"
@@ -28,7 +28,7 @@ def test_the_whole_job(
     before = factory.champion()
     with visitor(browser, factory, "ada") as page:
         row = page.get_by_role("row", name=CATEGORY)
-        expect(row).to_contain_text("all 6 passed", timeout=SLOW)
+        expect(row).to_contain_text("all 6 passed")
         row.get_by_role("link", name=f"candidate {number}").click()
 
         expect(page.locator(".verdict")).to_contain_text("Better on 9 of 20 defects, worse on 2")
@@ -69,7 +69,7 @@ def test_the_whole_job(
         expect(dialog).to_be_hidden()
 
         decide(page, "Promote …", "catches more scratches", "Promote")
-        expect(page.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Entry in the history")).to_be_visible()
         expect(page.locator(".facts")).to_contain_text("catches more scratches")
         after = factory.champion()
         assert after not in (None, before)
@@ -77,14 +77,14 @@ def test_the_whole_job(
     with visitor(browser, factory, "trainer") as page:
         page.goto(f"/categories/{CATEGORY}")
         decide(page, "Roll back …", "mine was better", "Roll back")
-        expect(page.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("This did not succeed.")).to_be_visible()
         expect(page.locator(".said")).to_contain_text("is not allowed to trainer")
         assert factory.champion() == after
 
     with visitor(browser, factory, "ada") as page:
         page.goto(f"/categories/{CATEGORY}")
         decide(page, "Roll back …", "line 3 stands still", "Roll back")
-        expect(page.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Entry in the history")).to_be_visible()
         page.get_by_role("link", name="The record").click()
         expect(page.get_by_role("heading", name="Approval record")).to_be_visible()
         expect(page.locator(".facts").first).to_contain_text("line 3 stands still")
@@ -111,8 +111,8 @@ def test_two_people_act_at_once_each_as_themselves(
             expect(page.get_by_text("This will happen:")).to_be_visible()
         for page in (trainer, ada):
             page.get_by_role("button", name="Promote", exact=True).click()
-        expect(ada.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
-        expect(trainer.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
+        expect(ada.get_by_text("Entry in the history")).to_be_visible()
+        expect(trainer.get_by_text("This did not succeed.")).to_be_visible()
     with factory.account("line") as client:
         tags = client.get_model_version_by_alias(f"destseg-{CATEGORY}", "champion").tags
     assert (tags["who"], tags["why"]) == ("ada", "decided in the window of ada")
@@ -131,7 +131,7 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced_unseen(
             page.get_by_label("Reason").fill("looks good")
             page.get_by_role("button", name="Promote …").click()
         fast.get_by_role("button", name="Promote", exact=True).click()
-        expect(fast.get_by_text("Entry in the history")).to_be_visible(timeout=SLOW)
+        expect(fast.get_by_text("Entry in the history")).to_be_visible()
         champion = factory.champion()
         slow.evaluate("document.forms[1].requestSubmit()")
         expect(slow.get_by_role("alert")).to_contain_text("has changed meanwhile: ada made version")
@@ -148,7 +148,7 @@ def test_a_candidate_is_turned_down_and_offered_no_more(
     with visitor(browser, factory, "ada") as page:
         page.goto(f"{HERE}{number}")
         decide(page, "Turn down …", "misses the dents of line 3", "Turn down")
-        expect(page.get_by_text("Done.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Done.")).to_be_visible()
         page.get_by_role("link", name=f"Back to {CATEGORY}").click()
         expect(page.get_by_text("No candidate waits for a decision.")).to_be_visible()
         log = page.get_by_role("row").filter(has_text="turned down").filter(has_text="misses the dents of line 3")
@@ -156,7 +156,7 @@ def test_a_candidate_is_turned_down_and_offered_no_more(
         page.goto(f"{HERE}{number}")
         expect(page.locator("aside .said")).to_contain_text("ada turned this candidate down")
         decide(page, "Promote …", "after all", "Promote")
-        expect(page.get_by_text("This did not succeed.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("This did not succeed.")).to_be_visible()
         expect(page.locator(".said")).to_contain_text("was turned down before by ada")
         assert factory.champion() == champion
         page.goto(f"{HERE}{number}")
@@ -165,7 +165,7 @@ def test_a_candidate_is_turned_down_and_offered_no_more(
         page.get_by_role("button", name="Promote …").click()
         expect(page.locator(".effects")).to_contain_text("ada turned it down: misses the dents of line 3")
         page.get_by_role("button", name="Promote", exact=True).click()
-        page.get_by_role("link", name="The record").click(timeout=SLOW)
+        page.get_by_role("link", name="The record").click()
         expect(page.locator(".said")).to_contain_text("by override, although it had been turned down")
         expect(page.locator(".facts")).to_contain_text("Comparison")
 
@@ -200,7 +200,7 @@ def test_another_operating_point_becomes_a_candidate(
         page.get_by_role("button", name="Propose …").click()
         expect(page.locator(".effects")).to_contain_text("falsely reject 1 of 20 good images instead of 0")
         page.get_by_role("button", name="Propose", exact=True).click()
-        expect(page.get_by_text("Done.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("Done.")).to_be_visible()
         page.get_by_role("link", name=f"The new candidate {number + 1}").click()
         expect(page.get_by_role("heading", name=f"candidate {number + 1}")).to_be_visible()
         expect(page.locator(".gates .fail").first).to_contain_text("was not compared yet")

@@ -11,11 +11,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from ..review.factory import Factory, password
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SLOW = 120_000.0  # milliseconds that a promotion may take on a busy machine
+SLOW = 120_000.0  # milliseconds that an answer may take on a busy machine
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=SLOW)  # of its own it waits for 5 s
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
         yield opened
