@@ -17,13 +17,15 @@ from destseg import Error
 from destseg.registry import integrity, log
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, log_model, released, released_experiment
+from destseg.registry.evidence import Lineage
 from destseg.registry.grants import GRANTS, things
+from destseg.registry.history import history
 from destseg.registry.init import Initialised, init
+from destseg.registry.policy import promote_by_policy
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.registry.verify import NO_ENTRY, verify
 
-from ..registry.conftest import compared, lineage, results  # noqa: F401  # fixtures
 from .server import mlflow_server, password
 
 CATEGORY = "washer"
@@ -68,13 +70,18 @@ def registry(server: Registry) -> Registry:
 
 
 @pytest.fixture
-def released_model(registry: Registry, request: pytest.FixtureRequest) -> Registry:
+def released_model(
+    registry: Registry,
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    compared: Callable[..., object],
+) -> Registry:
     """The same with a champion: trained and registered by the trainer, released by the quality engineer."""
     if not registry.champion:
-        root = request.getfixturevalue("results")(CATEGORY)
+        root = results(CATEGORY)
         with registry.account("trainer"):
-            assert submit(CATEGORY, request.getfixturevalue("lineage")(root, "key"), root=root).version == 1
-            request.getfixturevalue("compared")(CATEGORY)
+            assert submit(CATEGORY, lineage(root, "key"), root=root).version == 1
+            compared(CATEGORY)
         with registry.account("quality") as client:
             promote(CATEGORY, why="the first one", root=root)
             registry.champion = str(client.get_registered_model(MODEL).aliases["champion"])
@@ -353,3 +360,41 @@ def test_init_creates_nothing_where_it_cannot_grant(
     with registry.account("admin") as client:
         assert client.search_registered_models(f"name='{released('bolt')}'") == []
         assert client.get_experiment_by_name(released("bolt")) is None
+
+
+def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_promotes_by_policy(
+    registry: Registry,
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    compared: Callable[..., object],
+) -> None:
+    name, trainer, quality = "nut", ["trainer"], ["quality"]
+
+    def train(key: str) -> Path:
+        root = results(name, weights=key.encode())
+        submit(name, lineage(root, key, category=name), root=root)
+        compared(name)
+        params = root / "params.yaml"
+        params.write_text(params.read_text().replace("min_image_auroc", "policy: auto, min_image_auroc"))
+        return root
+
+    with registry.account("admin"):
+        init([name], {"trainer": trainer, "quality": quality})
+    with registry.account("trainer"):
+        root = train("a")
+    with registry.account("quality"):
+        promote(name, why="the first one", root=root)
+    with registry.account("trainer"):
+        root = train("b")
+        with pytest.raises(
+            Error,
+            match=r"promoting nut is not allowed to trainer; an administrator of the registry at .* has to grant EDIT "
+            "on the registered models destseg-nut and destseg-nut-log and on the experiment destseg-nut-released",
+        ):
+            promote_by_policy(name, root)
+        assert [entry.version for entry in history(name)] == [1]
+    with registry.account("admin"):
+        init([name], {"trainer": trainer, "quality": [*quality, *trainer]})
+    with registry.account("trainer"):
+        assert promote_by_policy(name, root).promoted
+        assert [entry.who for entry in history(name)] == ["quality", "trainer"]

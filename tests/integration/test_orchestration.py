@@ -201,6 +201,30 @@ def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:
         assert len(found) == len(set(found))  # what was trained before is not trained again
 
 
+def test_a_silent_run_that_no_trigger_saw_is_found_by_the_next_poll(factory: Factory) -> None:
+    (retrain,) = factory.post("deployments/filter", {"deployments": {"name": {"any_": ["retrain"]}}})
+    far = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}  # no worker takes it
+    created = {"parameters": {"category": "washer"}, "state": far}
+    run_id = factory.post(f"deployments/{retrain['id']}/create_flow_run", created)["id"]
+    factory.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    program = (
+        "import datetime, prefect; from flows import rescue; rescue.SILENT = datetime.timedelta(seconds=5); "
+        "prefect.flow(rescue.rescue_silent)()"
+    )
+    time.sleep(6)
+    said = run([sys.executable, "-c", program], cwd=factory.folder, env=factory.servers.env, timeout=60)
+    assert "has given no sign of life" in said
+
+    def found() -> dict[str, Any]:
+        return dict(next(one for one in factory.runs("retrain", "washer") if one["id"] == run_id))
+
+    factory.wait(lambda: found()["state_type"] == "COMPLETED")
+    assert found()["run_count"] == 1
+    rescues = [one for one in factory.runs("rescue") if one["parameters"]["flow_run_id"] == run_id]
+    factory.said(rescues[0]["id"], "declared crashed")
+    assert factory.challengers("washer") == [factory.version("washer")]
+
+
 def test_a_full_disk_is_one_clear_error_and_the_next_run_completes(factory: Factory, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -22,7 +22,6 @@ from destseg.registry.promotion import promote, rollback
 from destseg.registry.verify import verify
 from destseg.storage.process import environment
 
-from ..registry.conftest import compared, lineage, results, train  # noqa: F401  # fixtures
 from .server import mlflow_server
 
 SOAK = bool(os.environ.get("DESTSEG_SOAK"))
@@ -160,11 +159,10 @@ def champion(category: str) -> int:
 
 
 def test_killed_anywhere_there_is_one_champion_and_a_history_that_verifies(
-    request: pytest.FixtureRequest, category: str
+    train: Callable[..., Path], category: str
 ) -> None:
-    registered: Callable[..., Path] = request.getfixturevalue("train")
     for key in "ab":
-        root = registered(key)
+        root = train(key)
     promote(category, version=1, why="the first", root=root)
     program = Program(category, root)
     status, promoting = program(2)
@@ -223,9 +221,9 @@ def _former(category: str) -> int:
 
 
 def test_of_many_promotions_at_once_one_counts_and_the_others_are_refused(
-    request: pytest.FixtureRequest, category: str
+    train: Callable[..., Path], category: str
 ) -> None:
-    root = request.getfixturevalue("train")("a")
+    root = train("a")
     command = [sys.executable, "-c", AT_ONCE, category, str(root)]
     people = [
         subprocess.Popen(

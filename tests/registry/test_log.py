@@ -22,7 +22,7 @@ sys.stdin.readline()
 def write(number):
     log.append(client, category, event="tried", subject=f"models:/x/{writer}", content={"number": number})
 
-threads = [threading.Thread(target=write, args=(number,)) for number in range(10)]
+threads = [threading.Thread(target=write, args=(number,)) for number in range(5)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -53,14 +53,14 @@ def test_an_entry_without_a_reason_is_sound(category: str) -> None:
     assert entry.why == ""
 
 
-def test_fifty_at_once_from_five_processes_are_all_in_the_log(category: str) -> None:
+def test_twenty_at_once_from_four_processes_are_all_in_the_log(category: str) -> None:
     append(category, "first")
     command = [sys.executable, "-c", WRITER, category]
     writers = [
         subprocess.Popen(
             [*command, str(number)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for number in range(5)
+        for number in range(4)
     ]
     for writer in writers:
         assert writer.stdout is not None
@@ -71,8 +71,8 @@ def test_fifty_at_once_from_five_processes_are_all_in_the_log(category: str) -> 
     last = append(category, "last")
 
     entries = log.read(connect(), category)
-    assert len({(entry.subject, entry.content["number"]) for entry in entries[1:-1]}) == 50
-    assert len(entries) == 52
+    assert len({(entry.subject, entry.content["number"]) for entry in entries[1:-1]}) == 20
+    assert len(entries) == 22
     assert all(entry.sound for entry in entries)
     # Each is named by a later one, and names only earlier ones: what the last one names leads to every other.
     known: set[str] = set()
