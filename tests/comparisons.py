@@ -35,6 +35,7 @@ def content(*, champion: int | None = None, metrics: Mapping[str, float | None] 
         "machine": "cpu, a processor, 2 cores, torch 2",
         "synthetic": False,
         "pushed": True,
+        "trained_on": {"challenger": [], "champion": None if champion is None else []},
         "kinds": {"good": 20, "dent": 10, "scratch": 20},
         "challenger": model,
         "champion": None if champion is None else former,

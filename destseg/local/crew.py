@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from destseg import Error
-from destseg.dataset.demo import CATEGORIES
 from destseg.local import children
 from destseg.local.progress import Progress
 from destseg.local.servers import Servers
@@ -35,8 +34,8 @@ class Crew:
     def __init__(self, servers: Servers, progress: Progress, checkout: Path) -> None:
         self.servers, self.progress, self.checkout = servers, progress, checkout
 
-    def each(self, step: Callable[[str], T], categories: Iterable[str] = CATEGORIES) -> dict[str, T]:
-        """`step` for every category at once; when one fails or we are interrupted, whatever still runs is ended."""
+    def each(self, step: Callable[[str], T], categories: Iterable[str]) -> dict[str, T]:
+        """`step` for all categories at once; when one fails or we are interrupted, whatever still runs is ended."""
         with ThreadPoolExecutor() as pool:
             futures = {category: pool.submit(step, category) for category in categories}
             try:

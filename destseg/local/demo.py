@@ -11,7 +11,7 @@ from typing import Any
 
 from destseg import Error
 from destseg.dataset import provenance
-from destseg.dataset.demo import CATEGORIES, render_batch, render_dataset
+from destseg.dataset.demo import render_batch, render_dataset
 from destseg.dataset.layout import GOOD, build_dir, dataset_dir, samples
 from destseg.files import remove, replacing, write_text
 from destseg.ingest import inbox
@@ -50,7 +50,7 @@ class Demo:
 
     def __init__(self, project: Path, settings: DemoSettings, servers: Servers, progress: Progress) -> None:
         self.project, self.settings, self.servers, self.progress = project, settings, servers, progress
-        self.folder = servers.folder
+        self.folder, self.categories = servers.folder, settings.categories
         self.repository = Repository(self.folder, servers.env)
         self.checkout = self.repository.checkout
         self.crew = Crew(servers, progress, self.checkout)
@@ -68,9 +68,9 @@ class Demo:
             self.ingest()
             challengers = self.retrain()
             self.reproduce()
-            champions = self.crew.each(self.promote)
-            self.crew.each(lambda category: self.score(category, champions[category]))
-            return {name: self.outcome(name, champions[name], challengers[name]) for name in CATEGORIES}
+            champions = self.crew.each(self.promote, self.categories)
+            self.crew.each(lambda category: self.score(category, champions[category]), self.categories)
+            return {name: self.outcome(name, champions[name], challengers[name]) for name in self.categories}
 
     def publish_project(self) -> None:
         """The project as it stands here becomes the newest commit of the demo's origin, with the demo's settings."""
@@ -90,7 +90,7 @@ class Demo:
 
     def publish_datasets(self) -> None:
         """Renders each category and pushes it as its first dataset version."""
-        for category in CATEGORIES:
+        for category in self.categories:
             if (self.checkout / versions.pointer(category)).exists():
                 continue
             self.progress.doing(f"{category}: rendering the dataset")
@@ -112,7 +112,7 @@ class Demo:
 
     def fill_inboxes(self) -> None:
         """Drops a batch of new photographs, some of them unusable, into the inbox of each category."""
-        for category in CATEGORIES:
+        for category in self.categories:
             if provenance.from_inbox(provenance.read(self.checkout, category)):
                 continue
             batch = self.folder / "batch" / category
@@ -125,23 +125,23 @@ class Demo:
 
     def ingest(self) -> None:
         """The flow `ingest` for each category whose inbox is not empty."""
-        waiting = [category for category in CATEGORIES if inbox.waiting(BUCKET, category)]
+        waiting = [category for category in self.categories if inbox.waiting(BUCKET, category)]
         self.crew.flows("ingest", waiting)
         self.repository.update()
 
     def retrain(self) -> dict[str, str]:
         """The flow `retrain` for each category that was not trained as it is now; the newest candidates' addresses."""
         self.progress.doing("looking up what was trained before")
-        known = self.crew.each(lambda category: self.crew.destseg("register", category, "--check"))
-        due = [category for category in CATEGORIES if not known[category]["model_uri"]]
+        known = self.crew.each(lambda category: self.crew.destseg("register", category, "--check"), self.categories)
+        due = [category for category in self.categories if not known[category]["model_uri"]]
         known |= self.crew.flows("retrain", due)
-        return {category: str(known[category]["model_uri"]) for category in CATEGORIES}
+        return {category: str(known[category]["model_uri"]) for category in self.categories}
 
     def reproduce(self) -> None:
         """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; copies the reports."""
-        keys = {category: versions.training_key(self.checkout, category) for category in CATEGORIES}
-        reports = {category: self.folder / "reports" / category for category in CATEGORIES}
-        stale = [name for name in CATEGORIES if _read(reports[name] / "training-key") != keys[name]]
+        keys = {category: versions.training_key(self.checkout, category) for category in self.categories}
+        reports = {category: self.folder / "reports" / category for category in self.categories}
+        stale = [name for name in self.categories if _read(reports[name] / "training-key") != keys[name]]
         if not stale:
             return
         self.progress.doing("fetching the results with `dvc repro --pull`")

@@ -27,8 +27,10 @@ CATEGORY_OVERRIDES: dict[str, dict[str, dict[str, Any]]] = {"washer": {}, "fabri
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """How much is rendered of each category, and how it is trained."""
+    """What is rendered, how much of it, and how it is trained."""
 
+    categories: tuple[str, ...] = tuple(CATEGORIES)
+    """Products that destseg.dataset.demo renders."""
     normals: int = 60
     """Photographs of good parts for training and calibration in the first dataset version."""
     test_normals: int = 20
@@ -61,7 +63,7 @@ def write_settings(checkout: Path, settings: DemoSettings) -> None:
         content[section].update(values)
     content["categories"] = {
         category: {section: CATEGORY_OVERRIDES[category].get(section, {}) for section in SECTIONS}
-        for category in CATEGORIES
+        for category in settings.categories
     }
     text = StringIO()
     yaml.dump(content, text)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destseg import Error, files
-from destseg.registry import comparison
+from destseg.registry import comparison, images
 from destseg.registry.addresses import fetch, find
 from destseg.registry.changes import changes
 from destseg.registry.connection import candidates, connect, explained
-from destseg.registry.gates import PromotionSettings
 from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
+from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.register import CHALLENGER
 from destseg.settings import PARAMS, read_section
 from destseg.storage import state, versions
@@ -167,8 +167,21 @@ def _completed(
         "commit": versions.head(root),
         "pushed": state.is_pushed(root, category),
         **known,
+        "trained_on": {role: version and _trained_on(version, content["images"]) for role, version in models.items()},
         "changes": changes(root, champion, candidate),
     }
+
+
+def _trained_on(version: "ModelVersion", rows: list[dict[str, Any]]) -> list[str] | None:
+    """The images of the comparison that trained the model; None where the list of its images cannot be read.
+
+    A dataset version has no image in both parts (`validate` sees to it), but the model may be of another version.
+    """
+    try:
+        seen = {image.sha256 for image in images.read(images.fetch(version)) if image.part == "training"}
+    except Error:
+        return None
+    return [row["name"] for row in rows if row["sha256"] in seen]
 
 
 def _origin(version: "ModelVersion") -> dict[str, Any]:

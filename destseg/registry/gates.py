@@ -1,59 +1,17 @@
 """The gates before promotion: each compares one measurement with a limit and says why it passed or not."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 from destseg.dataset.layout import GOOD
 from destseg.evaluation.meanings import MEANINGS
+from destseg.registry.promotion_settings import PromotionSettings
 
 LINEAGE = ("dataset_version", "commit", "training_key", "params_hash", "teacher", "image_list")
 CARD = "model.json"
 NOTHING = "nothing"  # what was measured where nothing could be
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromotionSettings:
-    """Who promotes, and what a candidate must reach; what is null is not asked for.
-
-    All is measured on the acceptance set, by `destseg compare`; losses are against the champion, where there is one.
-    """
-
-    policy: Literal["review", "auto"] = "review"
-    """review: a person promotes; auto: after a retraining the challenger becomes champion if it passes every gate."""
-    min_image_auroc: float | None = None
-    """Least image AUROC."""
-    min_pixel_auroc: float | None = None
-    """Least pixel AUROC."""
-    min_pixel_ap: float | None = None
-    """Least pixel average precision."""
-    min_iap: float | None = None
-    """Least instance average precision."""
-    min_iap90: float | None = None
-    """Least precision at 90 % instance recall."""
-    min_pro: float | None = None
-    """Least per-region overlap."""
-    max_image_auroc_loss: float | None = 0.02
-    """Most image AUROC that may be lost: with 95 % confidence the challenger is no further below the champion."""
-    max_pixel_ap_loss: float | None = 0.05
-    """Most pixel average precision that may be lost, likewise."""
-    max_recall_loss: float | None = 0.05
-    """Most share of the images of any one defect type that the champion catches and the challenger may miss."""
-    max_false_reject_rate: float | None = None
-    """Largest share of the good images that may be falsely rejected."""
-    golden: tuple[str, ...] = ()
-    """Images of the acceptance set whose verdict must be right, such as test/scratch/007.png."""
-    max_latency_ms: float | None = None
-    """Most milliseconds from a photograph's file to its verdict, on the machine that compares."""
-
-    def __post_init__(self) -> None:
-        for name in ("max_image_auroc_loss", "max_pixel_ap_loss", "max_recall_loss", "max_false_reject_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}, expected null or 0 to 1")
-        if self.max_latency_ms is not None and self.max_latency_ms <= 0:
-            raise ValueError(f"max_latency_ms is {self.max_latency_ms}, expected null or more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +81,8 @@ def _gate(name: str, measured: str, limit: str, passed: bool, why: str) -> Gate:
 
 
 def _compared(facts: Facts) -> Gate:
-    content, limit = facts.comparison, "with the present champion"
+    """There is a comparison, of these two, on images that the challenger was not trained on."""
+    content, limit = facts.comparison, "with the present champion, on images that no training saw"
     if content is None:
         return _gate("compared", NOTHING, limit, False, facts.missing)
     champion = "no champion" if content["champion"] is None else f"champion {content['champion']['version']}"
@@ -132,7 +91,18 @@ def _compared(facts: Facts) -> Gate:
     good = content["kinds"].get(GOOD, 0)
     there = "there is no champion yet" if content["champion"] is None else f"{champion} is the present one"
     why = f"evaluated anew on {good} good images and {images - good} {defects}; {there}"
-    return _gate("compared", measured, limit, True, why)
+    seen = content["trained_on"]["challenger"]
+    if seen is None:
+        why += "; the list of the images that the challenger was trained on cannot be read, so it may have seen these"
+    elif seen:
+        why += f"; the challenger was trained on {_some(seen)} of them, so nobody can tell what it finds"
+    if former := content["trained_on"]["champion"]:
+        why += f"; the champion was trained on {_some(former)} of them, so it seems better than it is"
+    return _gate("compared", measured, limit, seen == [], why)
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
 
 
 def _title(name: str) -> str:

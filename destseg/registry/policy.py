@@ -7,9 +7,10 @@ from typing import Literal
 from destseg.registry import log
 from destseg.registry.addresses import find
 from destseg.registry.connection import candidates, connect, explained
-from destseg.registry.gates import Gate, PromotionSettings
+from destseg.registry.gates import Gate
 from destseg.registry.history import released_versions, succession
 from destseg.registry.promotion import judge, promote
+from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.register import CHALLENGER
 from destseg.registry.turn_down import refusal
 from destseg.settings import PARAMS, read_section

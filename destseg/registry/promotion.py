@@ -18,9 +18,10 @@ from destseg.registry.connection import (
     released,
     released_experiment,
 )
-from destseg.registry.gates import Facts, Gate, PromotionSettings
+from destseg.registry.gates import Facts, Gate
 from destseg.registry.history import NOTHING, former, settle
 from destseg.registry.listing import address
+from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.register import CHALLENGER, LOG_TAG
 from destseg.registry.released import inherited, release
 from destseg.registry.turn_down import reason, refusal

@@ -148,6 +148,13 @@ class Changes(_Part):
     code: Code = Code()
 
 
+class TrainedOn(_Part):
+    """Images of the comparison that trained a model; None where nobody can tell."""
+
+    challenger: Texts | None = None
+    champion: Texts | None = None
+
+
 class Comparison(_Part):
     """comparison.json."""
 
@@ -159,6 +166,7 @@ class Comparison(_Part):
     machine: Text
     synthetic: bool
     pushed: bool
+    trained_on: TrainedOn = TrainedOn()
     kinds: Annotated[dict[Text, Count], KINDS]
     challenger: Model
     champion: Model | None

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from destseg.registry import comparison
-from destseg.registry.gates import Facts, Gate, PromotionSettings, mismatch, run
+from destseg.registry.gates import Facts, Gate, mismatch, run
 from destseg.registry.history import NOTHING
+from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.rest import Rest, Version
 from destseg.review.artifacts import Artifacts
 from destseg.review.comparison import Comparison, Reference

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from destseg import Error
-from destseg.dataset.demo import CATEGORIES, render_image
+from destseg.dataset.demo import render_image
 from destseg.local.demo import demo
 from destseg.local.demo_settings import DemoSettings
 from destseg.local.environment import BUCKET, applied
@@ -31,6 +31,7 @@ from destseg.storage.process import run
 
 PROJECT = Path(__file__).parents[2]
 SETTINGS = DemoSettings(
+    categories=("washer",),
     normals=24,
     test_normals=4,
     defects_per_kind=1,
@@ -89,7 +90,7 @@ def servers(folder: Path, finished: Summary) -> Iterator[Servers]:  # noqa: ARG0
 
 def test_a_killed_demo_is_finished_by_the_next(folder: Path, finished: Summary) -> None:
     found = json.loads((folder / "summary.json").read_text())["categories"]
-    assert list(found) == list(CATEGORIES)
+    assert tuple(found) == SETTINGS.categories
     for category, outcome in finished.categories.items():
         assert (outcome.photographs, outcome.quarantined) == (6, 4)
         assert outcome.model_uri == found[category]["model_uri"] == f"models:/destseg-{category}/1"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ import numpy as np
 import pytest
 
 from destseg import Error
+from destseg.dataset.accepted import accepted_path, read_accepted
 from destseg.dataset.layout import dataset_dir
 from destseg.evaluation.summary import Summary
+from destseg.files import sha256
 from destseg.registry import comparison, log
 from destseg.registry.compare import compare, due
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
+from destseg.registry.gates import Gate
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage import versions
@@ -66,16 +69,27 @@ class Repository:
     def commit(self, message: str) -> str:
         return versions.commit(self.root, [Path()], message)
 
-    def train(self, key: str, *, seed: int, normals: int = 3, params: dict[str, Any] | None = None) -> str:
-        """A candidate with random weights, its threshold from the dataset; its address."""
+    def train(
+        self,
+        key: str,
+        *,
+        seed: int,
+        normals: int = 3,
+        params: dict[str, Any] | None = None,
+        seen: Sequence[str] = (),
+    ) -> str:
+        """A candidate with random weights, its threshold from the dataset, `seen` among its images; its address."""
         self.results(self.category, normals=normals)
-        package = self.root / "build" / self.category / "package"
-        card = json.loads((package / "model.json").read_text())
+        package, data = self.root / "build" / self.category / "package", dataset_dir(self.category, self.root)
+        accepted = read_accepted(self.category, self.root)
+        accepted.training.extend((name, sha256(data / name)) for name in seen)
+        accepted.write(self.root)
         parity = json.loads((package / "parity.json").read_text())
+        listed = sha256(accepted_path(self.category, self.root))
         shutil.rmtree(package)
         write_package(package, self.normals, seed=seed, category=self.category)
         made = json.loads((package / "model.json").read_text())
-        (package / "model.json").write_text(json.dumps({**made, "training_images": card["training_images"]}))
+        (package / "model.json").write_text(json.dumps({**made, "training_images": listed}))
         parity["largest_difference"].pop("model.onnx")
         (package / "parity.json").write_text(json.dumps(parity))
         found = self.lineage(self.root, key, category=self.category)
@@ -209,6 +223,24 @@ def test_only_the_dataset_version_that_git_names_is_compared_on(repository: Repo
     with pytest.raises(Error, match=r"is not dataset version .*\.dir, which .* names; bring it here with `dvc pull"):
         compare(category, root=repository.root)
     assert comparison.reference(challenger(category)) is None
+
+
+def test_a_challenger_is_not_judged_on_what_it_was_trained_on(repository: Repository, category: str) -> None:
+    def compared() -> Gate:
+        compare(category, root=repository.root)
+        found = promote(category, why="trial", override=True, root=repository.root)
+        return next(gate for gate in found.gates if gate.name == "compared")
+
+    seen = ["test/good/1.png", "test/hole/0.png"]
+    repository.train("a", seed=1, seen=seen)
+    gate = compared()
+    assert not gate.passed
+    assert "the challenger was trained on 2 (test/good/1.png, test/hole/0.png) of them" in gate.why
+    repository.train("b", seed=2)
+    gate = compared()
+    assert gate.passed
+    assert "the champion was trained on 2 (test/good/1.png, test/hole/0.png) of them" in gate.why
+    assert files_of(category)[1]["trained_on"] == {"challenger": [], "champion": seen}
 
 
 def test_data_that_nobody_pushed_fail_the_lineage(repository: Repository, category: str) -> None:

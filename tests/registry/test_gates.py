@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from destseg.registry import gates
-from destseg.registry.gates import Facts, Gate, PromotionSettings
+from destseg.registry.gates import Facts, Gate
+from destseg.registry.promotion_settings import PromotionSettings
 
 from ..comparisons import content
 
@@ -54,7 +55,16 @@ def test_a_comparison_is_of_this_candidate_and_this_champion() -> None:
     assert "expected none" in gates.mismatch(compared, candidate, "")
 
 
-@pytest.mark.parametrize("part", ["kinds", "challenger", "differences", "images", "dataset_version", "pushed"])
+def test_what_a_challenger_was_trained_on_must_be_known() -> None:
+    compared = content(champion=3)
+    compared["trained_on"]["challenger"] = None
+    found = run(PromotionSettings(), compared)["compared"]
+    assert (found.passed, "cannot be read, so it may have seen these" in found.why) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "part", ["kinds", "challenger", "differences", "images", "dataset_version", "trained_on", "pushed"]
+)
 def test_what_is_no_comparison_passes_no_gate_and_breaks_nothing(part: str) -> None:
     """Whoever may train could have written it."""
     compared = content(champion=3)

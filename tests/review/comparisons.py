@@ -78,6 +78,7 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
         "machine": "2 cores of a test",
         "synthetic": False,
         "pushed": True,
+        "trained_on": {"challenger": [], "champion": None if champion is None else []},
         "kinds": dict(KINDS),
         "challenger": model(2, caught={"dent": 11, "scratch": 8}, false_rejects=1, metrics=ours),
         "champion": champion and model(champion, caught={"dent": 11, "scratch": 5}, false_rejects=0, metrics=theirs),

@@ -8,6 +8,7 @@ from destseg.review import sessions
 from destseg.review.sessions import IDLE, LONGEST, MOST, MOST_OF_ONE, Sessions
 
 URL = "http://127.0.0.1:1"
+REGISTRY = Rest(URL, ("ada", "secret"))  # asked nothing here
 
 
 class Clock:
@@ -26,7 +27,7 @@ def clock() -> Clock:
 
 
 def begin(known: Sessions, user: str = "ada") -> sessions.Session:
-    return known.begin(user, Rest(URL, (user, "secret")), "secret")
+    return known.begin(user, REGISTRY, "secret")
 
 
 def test_a_session_is_found_by_its_id_only(clock: Clock) -> None:
