@@ -15,6 +15,10 @@ def content(*, champion: int | None = None, metrics: Mapping[str, float | None] 
         "commit": "c" * 40,
         "teacher": {"source": "formula", "sha256": "5" * 64},
         "metrics": {"image_auroc": 0.97, "pixel_ap": 0.61, **(metrics or {})},
+        "curves": {
+            "image_roc": [[0.0, 0.0], [0.0, 0.97], [1.0, 1.0]],
+            "pixel_precision_recall": [[0.5, 0.9], [1.0, 0.3]],
+        },
         "kinds": {"dent": {"images": 10, "caught": 9}, "scratch": {"images": 20, "caught": 18}},
         "false_rejects": {"count": 1, "images": 20, "rate": 0.05, "low": 0.001, "high": 0.249},
         "calibration": {**threshold, "heat_low": 0.25, "heat_high": 0.625},
@@ -47,7 +51,7 @@ def content(*, champion: int | None = None, metrics: Mapping[str, float | None] 
         "newly_accepted": [],
         "changes": {
             "params": [],
-            "data": {"added": 0, "removed": 0, "added_names": [], "from": None},
+            "data": {"added": 0, "removed": 0, "added_names": [], "removed_names": [], "sheet": [], "from": None},
             "code": {"champion": None, "challenger": "c" * 40, "commits": [], "files": []},
             "unknown": {},
         },

@@ -24,10 +24,10 @@ class Line:
     y: NDArray[np.floating[Any]]
 
 
-def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str, x_max: float = 1.0) -> str:
-    """SVG of curves over 0..x_max and 0..1."""
+def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str, x_max: float = 1.0, label: str = "") -> str:
+    """SVG of curves over 0..x_max and 0..1; `label` is what a screen reader says of it."""
     inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_label)}">']
+    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label or y_label)}">']
     for step in range(6):
         share = step / 5
         x, y = _LEFT + share * inner_width, _TOP + (1 - share) * inner_height

@@ -12,13 +12,13 @@ from typing import Any
 from destseg import __version__, files
 from destseg.dataset.layout import GOOD
 from destseg.evaluation.acceptance import Acceptance, acceptance
-from destseg.evaluation.measured import Gallery, Measured, measure
+from destseg.evaluation.measured import Measured, measure
 from destseg.evaluation.paired import Comparison, Difference, compare
+from destseg.evaluation.pictures import GALLERY, Gallery
 from destseg.model.device import device
 from destseg.model.machine import sentence
 
 COMPARISON = "comparison.json"
-GALLERY = "gallery.zip"
 METRICS = ("image_auroc", "pixel_ap")  # of which there is an interval of the difference
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,10 @@
 """One packaged model, evaluated anew on an acceptance set: its part of comparison.json, its summary, its overlays."""
 
-import io
 import logging
 import statistics
 import time
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from destseg.dataset.layout import GOOD, Sample
 from destseg.evaluation import figures
 from destseg.evaluation.operating import OperatingPoints, operating_points
 from destseg.evaluation.paired import place
+from destseg.evaluation.pictures import Gallery
+from destseg.evaluation.ranking import thin
 from destseg.evaluation.rates import Rates, rates
 from destseg.evaluation.scored import Scored
 from destseg.evaluation.summary import Summary, summarise
@@ -28,7 +28,7 @@ from destseg.model.device import device
 
 TIMED = 15  # images scored one at a time for the latency
 WARM_UP = 3  # of these, not counted: the first find cold caches
-QUALITY = 82  # of the gallery's pictures
+CURVE_POINTS = 200  # kept of each curve: a drawing on a page shows no more
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +40,7 @@ class Measured:
     metrics: dict[str, float | None]
     rates: Rates
     points: OperatingPoints
+    curves: dict[str, list[list[float]]]
     teacher: dict[str, str]
     latency_ms: float
 
@@ -78,27 +79,13 @@ class Measured:
         return {
             "teacher": self.teacher,
             "metrics": self.metrics,
+            "curves": self.curves,
             "kinds": self.kinds(),
             "false_rejects": None if alarms is None else {**vars(alarms), "rate": alarms.share},
             "calibration": None if known is None else {k: v for k, v in known.items() if k != "scores"},
             "latency_ms": self.latency_ms,
             "golden_wrong": self.wrong(golden),
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """The pictures of a comparison in one archive, not compressed: WebP is."""
-
-    archive: zipfile.ZipFile
-    photographs: set[int] = field(default_factory=set)
-
-    def add(self, index: int, name: str, picture: Image.Image) -> None:
-        """<index>/<name>.webp."""
-        content = io.BytesIO()
-        picture.save(content, "WEBP", quality=QUALITY)
-        # A fixed time: the same pictures give the same archive.
-        self.archive.writestr(zipfile.ZipInfo(f"{index}/{name}.webp"), content.getvalue())
 
 
 def measure(model: Path, role: str, samples: Sequence[Sample], gallery: Gallery) -> Measured:
@@ -112,9 +99,16 @@ def measure(model: Path, role: str, samples: Sequence[Sample], gallery: Gallery)
         metrics=scored.metrics().to_dict(),
         rates=rates(scored, calibration),
         points=operating_points(scored, calibration),
+        curves=curves(scored),
         teacher=predictor.card.teacher,
         latency_ms=latency_ms(predictor, samples),
     )
+
+
+def curves(scored: Scored) -> dict[str, list[list[float]]]:
+    """Points of the images' ROC and of the pixels' precision over recall; none where there is no such curve."""
+    found = {"image_roc": scored.images.roc(), "pixel_precision_recall": scored.pixels.pixels.precision_recall()}
+    return {name: np.stack(thin(*curve, CURVE_POINTS), axis=1).round(4).tolist() for name, curve in found.items()}
 
 
 def latency_ms(predictor: Predictor, samples: Sequence[Sample]) -> float:
@@ -150,6 +144,6 @@ def _draw(gallery: Gallery, role: str, scored: Scored, predictor: Predictor, cal
         pixels = load(sample.path, predictor.image)
         if index not in gallery.photographs:
             gallery.photographs.add(index)
-            gallery.add(index, "photo", Image.fromarray(pixels))
-            gallery.add(index, "truth", figures.marked(pixels, scored.masks[index]))
-        gallery.add(index, role, figures.overlay(pixels, scored.maps[index], calibration))
+            gallery.add(f"{index}/photo", Image.fromarray(pixels))
+            gallery.add(f"{index}/truth", figures.marked(pixels, scored.masks[index]))
+        gallery.add(f"{index}/{role}", figures.overlay(pixels, scored.maps[index], calibration))

@@ -148,12 +148,12 @@ def before_and_after(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[0.0], steps, [1.0]])
 
 
-def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> Curve:
-    """At most CURVE_POINTS of the points, evenly spaced along the curve, both ends kept."""
-    if x.size <= CURVE_POINTS:
+def thin(x: NDArray[np.float64], y: NDArray[np.float64], points: int = CURVE_POINTS) -> Curve:
+    """At most `points` of the points, evenly spaced along the curve, both ends kept."""
+    if x.size <= points:
         return x, y
     along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    chosen = np.searchsorted(along, np.linspace(0.0, along[-1], CURVE_POINTS - 1))
+    chosen = np.searchsorted(along, np.linspace(0.0, along[-1], points - 1))
     kept = np.unique(np.append(chosen.clip(0, x.size - 1), x.size - 1))
     return x[kept], y[kept]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destseg import Error
+from destseg.evaluation.pictures import add_contact_sheet
 from destseg.registry import images, recorded
 from destseg.registry.evidence import Lineage
 from destseg.storage import versions
@@ -13,7 +14,7 @@ from destseg.storage import versions
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-NAMES = 60  # of added images
+NAMES = 60  # of added images, and of removed ones
 COMMITS = 50
 FILES = 200
 
@@ -30,8 +31,13 @@ class Code:
     """Why nothing is known of what lies between."""
 
 
-def changes(root: Path, champion: "ModelVersion | None", challenger: "ModelVersion") -> dict[str, Any]:
-    """`changes` of comparison.json. What cannot be told is empty, and `unknown` says of each part why."""
+def changes(
+    root: Path, category: str, champion: "ModelVersion | None", challenger: "ModelVersion", gallery: Path
+) -> dict[str, Any]:
+    """`changes` of comparison.json; the contact sheet of added images goes into the archive `gallery`.
+
+    What cannot be told is empty, and `unknown` says of each part why.
+    """
     unknown: dict[str, str] = {}
 
     def known(part: str, work: Callable[[], Any], otherwise: Any) -> Any:
@@ -46,8 +52,8 @@ def changes(root: Path, champion: "ModelVersion | None", challenger: "ModelVersi
     code = _code(root, before, after)
     if code.unknown:
         unknown["code"] = code.unknown
-    nothing = {"added": 0, "removed": 0, "added_names": []}
-    data = known("data", lambda: _data(champion, challenger), nothing)
+    nothing = {"added": 0, "removed": 0, "added_names": [], "removed_names": [], "sheet": []}
+    data = known("data", lambda: _data(root, category, champion, challenger, gallery), nothing)
     return {
         "params": _params(before, after) if before and after else [],
         "data": {**data, "from": before.dataset_version if before else None},
@@ -63,12 +69,22 @@ def _params(before: Lineage, after: Lineage) -> list[dict[str, Any]]:
     return [row for row in rows if row["champion"] != row["challenger"]]
 
 
-def _data(champion: "ModelVersion | None", challenger: "ModelVersion") -> dict[str, Any]:
+def _data(
+    root: Path, category: str, champion: "ModelVersion | None", challenger: "ModelVersion", gallery: Path
+) -> dict[str, Any]:
     """Images that the challenger saw and the champion did not, and the other way round."""
     former = {} if champion is None else _seen(champion)
     now = _seen(challenger)
-    added = sorted(name for sha, name in now.items() if sha not in former)
-    return {"added": len(added), "removed": len(former.keys() - now.keys()), "added_names": added[:NAMES]}
+    added = sorted((name, sha) for sha, name in now.items() if sha not in former)
+    removed = sorted(name for sha, name in former.items() if sha not in now)
+    return {
+        "added": len(added),
+        "removed": len(removed),
+        "added_names": [name for name, _ in added[:NAMES]],
+        "removed_names": removed[:NAMES],
+        # Beside no champion every image is new: a sheet of them would show no change.
+        "sheet": [] if champion is None else add_contact_sheet(gallery, category, dict(added), root),
+    }
 
 
 def _seen(version: "ModelVersion") -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destseg import Error, files
+from destseg.evaluation.pictures import GALLERY
 from destseg.registry import comparison, images
 from destseg.registry.addresses import fetch, find
 from destseg.registry.changes import changes
@@ -81,7 +82,7 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             content = compute(category, *packages, folder, golden=settings.golden, root=root)
-            known = _completed(content, category, candidate, champion, root)
+            known = _completed(content, category, candidate, champion, root, folder / GALLERY)
             files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
             made = comparison.log(client, category, candidate, comparison.number(champion), folder)
     return _compared(candidate, champion, made, known, created=True)
@@ -157,6 +158,7 @@ def _completed(
     candidate: "ModelVersion",
     champion: "ModelVersion | None",
     root: Path,
+    gallery: Path,
 ) -> dict[str, Any]:
     """What was computed, and what the registry and the repository know of it."""
     models = {"challenger": candidate, "champion": champion}
@@ -167,8 +169,11 @@ def _completed(
         "commit": versions.head(root),
         "pushed": state.is_pushed(root, category),
         **known,
-        "trained_on": {role: version and _trained_on(version, content["images"]) for role, version in models.items()},
-        "changes": changes(root, champion, candidate),
+        "trained_on": {
+            role: None if version is None else _trained_on(version, content["images"])
+            for role, version in models.items()
+        },
+        "changes": changes(root, category, champion, candidate, gallery),
     }
 
 

@@ -20,9 +20,9 @@ PARITY = "artifacts/package/parity.json"  # among the files of a logged model
 PICTURE_LIMIT = 8 * 2**20
 DIRECTORY_LIMIT = 16 * 2**20
 _END = struct.Struct("<4s4H2LH")  # the end of a zip archive without a comment
-PICTURES = ("photo", "truth", "champion", "challenger")
+PICTURES = ("photo", "truth", "champion", "challenger")  # of each image compared on
 _LOCATOR = 20  # bytes before it, where a larger archive names its own, other end
-_MEMBER = re.compile(rf"(0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})\.webp")
+_MEMBER = re.compile(rf"((0|[1-9][0-9]{{0,5}})/({'|'.join(PICTURES)})|added/(0|[1-9][0-9]{{0,2}}))\.webp")
 _WEBP = re.compile(rb"RIFF.{4}WEBP", re.DOTALL)
 # RuntimeError: it is encrypted, or of a kind that zipfile does not know; ValueError: a place before its beginning.
 _BROKEN = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile)
@@ -52,8 +52,8 @@ class Artifacts:
                     self._comparisons.popitem(last=False)
         return known
 
-    def picture(self, registry: Rest, named: Reference, index: int, what: str) -> bytes:
-        """A picture of its gallery, as WebP."""
+    def picture(self, registry: Rest, named: Reference, name: str) -> bytes:
+        """A picture of its gallery, as WebP: `3/photo`, `added/0`."""
         digest = named.files[GALLERY]
         with self._lock:
             known = self._galleries.get(digest)
@@ -63,7 +63,7 @@ class Artifacts:
                 self._galleries[digest] = known
                 while len(self._galleries) > _OPEN:
                     self._galleries.popitem(last=False)
-        return known.picture(index, what)
+        return known.picture(name)
 
     def parity(self, registry: Rest, version: Version) -> str:
         """The parity report of the version's package; empty where there is none."""
@@ -121,11 +121,11 @@ class Gallery:
                 raise Error(f"{GALLERY}: {entry.filename} has {entry.file_size} bytes, at most {PICTURE_LIMIT}")
             self._entries[entry.filename] = entry
 
-    def picture(self, index: int, what: str) -> bytes:
+    def picture(self, name: str) -> bytes:
         """The bytes of a WebP picture; an Error where there is none."""
-        entry = self._entries.get(f"{index}/{what}.webp")
+        entry = self._entries.get(f"{name}.webp")
         if entry is None:
-            raise Error(f"{GALLERY} has no picture {what!r} of image {index}")
+            raise Error(f"{GALLERY} has no picture {name}")
         try:
             with self._archive.open(entry) as file:
                 content = file.read(PICTURE_LIMIT + 1)

@@ -13,6 +13,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[list[Text], Field(max_length=20_000)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Curve = Annotated[tuple[tuple[Share, Share], ...], Field(max_length=500)]
 KINDS = Field(max_length=1000)  # as many defect types: each has a row at every operating point
 
 
@@ -56,6 +58,13 @@ class Calibration(_Part):
     images: Count
 
 
+class Curves(_Part):
+    """Points (x, y) of a model's curves; none in a comparison of before they were kept."""
+
+    image_roc: Curve = ()
+    pixel_precision_recall: Curve = ()
+
+
 class Model(_Part):
     """One of the two models, evaluated anew."""
 
@@ -65,6 +74,7 @@ class Model(_Part):
     commit: Text
     teacher: dict[Text, Text] = Field(default_factory=dict)
     metrics: dict[Text, float | None]
+    curves: Curves = Curves()
     kinds: Annotated[dict[Text, Kind], KINDS]
     false_rejects: FalseRejects | None
     calibration: Calibration | None
@@ -121,12 +131,21 @@ class Param(_Part):
     challenger: object = None
 
 
+class Added(_Part):
+    """An added image that the gallery has a picture of."""
+
+    name: Text
+    sha256: Sha256
+
+
 class Data(_Part):
     """How the dataset changed since the champion's."""
 
     added: Count = 0
     removed: Count = 0
     added_names: Texts = Field(default_factory=list)
+    removed_names: Texts = Field(default_factory=list)
+    sheet: Annotated[list[Added], Field(max_length=200)] = Field(default_factory=list)
     since: Text | None = Field(default=None, alias="from")
 
 

@@ -26,14 +26,15 @@ def check(path: Path, category: str) -> None:
         names = [entry["relpath"] for entry in json.loads(path.read_bytes())]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Error(f"the list of the files of {category} ({path.name}) cannot be read: {error}") from None
-    if outside := [str(name)[:200] for name in names if not _is_below(name)]:
+    if outside := [str(name)[:200] for name in names if not is_below(name)]:
         raise Error(
             f"dataset version {path.parent.name}{path.name} of {category} names the file {outside[0]!r}, which lies "
             "outside of the dataset; nothing was written. Find out who made it: `git log` of its .dvc file"
         )
 
 
-def _is_below(name: object) -> bool:
+def is_below(name: object) -> bool:
+    """Whether a name from outside is that of a file below the folder that it is appended to."""
     if not isinstance(name, str) or not name or "\\" in name or "\0" in name:
         return False
     parts = PurePosixPath(name).parts

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from ..packages import write_exported
+from ..review.comparisons import ADDED
 from ..review.factory import CATEGORY, Factory
 from .visits import BROWSER, decide, visitor
 
@@ -67,6 +68,17 @@ def test_the_whole_job(
         assert dialog.get_by_role("heading").inner_text() != name
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
+
+        page.get_by_role("button", name="Enlarge train/good/new-000.png").press("Enter")
+        expect(dialog.get_by_role("heading")).to_have_text("train/good/new-000.png (added)")
+        expect(dialog.locator("figure:visible")).to_have_count(1)
+        page.keyboard.press("PageDown")
+        expect(dialog.get_by_role("heading")).to_have_text("train/good/new-026.png (added)")
+        assert dialog.locator("img:visible").evaluate("async e => { await e.decode(); return e.naturalWidth }") == 64
+        for _ in range(ADDED):  # to the last one, and no further: those of the acceptance set are another list
+            page.keyboard.press("PageDown")
+        expect(dialog.get_by_role("heading")).to_have_text("train/good/new-286.png (added)")
+        page.keyboard.press("Escape")
 
         decide(page, "Promote …", "catches more scratches", "Promote")
         expect(page.get_by_text("Entry in the history")).to_be_visible()
@@ -225,6 +237,9 @@ def test_every_page_is_accessible_and_fits(
             page.wait_for_load_state("networkidle")
             check(page, width)
         page.goto(f"{HERE}2")
+        for summary in page.locator("summary:visible").all():
+            summary.click()
+        check(page, width)
         page.locator(".shot").first.click()
         check(page, width)
         page.keyboard.press("Escape")
@@ -273,6 +288,7 @@ def test_the_record_prints(browser: Browser, factory: Factory) -> None:
     with visitor(browser, factory, "ada") as page:
         page.goto(f"/categories/{CATEGORY}/champions/1")
         page.emulate_media(media="print")
+        expect(page.get_by_role("img", name="ROC of the images")).to_be_visible()
         expect(page.get_by_text("Signature")).to_be_visible()
         expect(page.get_by_role("button", name="Print or save as PDF")).to_be_hidden()
         expect(page.get_by_role("button", name="Sign out")).to_be_hidden()

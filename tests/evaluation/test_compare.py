@@ -12,6 +12,7 @@ from PIL import Image
 from destseg import Error, files
 from destseg.evaluation.compare import compute
 from destseg.evaluation.figures import overlay
+from destseg.evaluation.measured import CURVE_POINTS
 from destseg.evaluation.paired import compare
 from destseg.evaluation.summary import Summary
 from destseg.inference.predictor import Predictor
@@ -100,6 +101,18 @@ def test_the_gallery_has_the_pictures_of_each_image_in_the_models_colour_ranges(
     (found,) = predictor.predict([path])
     shown = overlay(np.asarray(pictures["photo"]), found.map, predictor.card.calibration)
     assert np.abs(np.asarray(shown, dtype=float) - np.asarray(pictures["challenger"], dtype=float)).mean() < 6
+
+
+def test_the_curves_that_are_kept_hold_the_metrics_that_were_measured(content: dict) -> None:
+    for role in ("challenger", "champion"):
+        metrics, curves = content[role]["metrics"], content[role]["curves"]
+        roc, precision = (np.array(curves[name]) for name in ("image_roc", "pixel_precision_recall"))
+        assert roc[[0, -1]].tolist() == [[0, 0], [1, 1]]
+        assert np.trapezoid(roc[:, 1], roc[:, 0]) == pytest.approx(metrics["image_auroc"], abs=1e-3)
+        assert 2 < len(precision) <= CURVE_POINTS
+        assert (precision[-1, 0], (np.diff(precision[:, 0]) >= 0).all()) == (1, True)
+        steps = np.diff(precision[:, 0], prepend=0)
+        assert steps @ precision[:, 1] == pytest.approx(metrics["pixel_ap"], abs=0.01)
 
 
 def test_a_golden_image_is_wrong_where_the_verdict_is_or_where_it_is_not_there(content: dict) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from destseg import Error
-from destseg.dataset.accepted import accepted_path, read_accepted
+from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.dataset.layout import dataset_dir
 from destseg.evaluation.summary import Summary
 from destseg.files import sha256
@@ -50,7 +50,7 @@ class Repository:
         self.root, self.category, self.results, self.lineage = root, category, results, lineage
         self.remote = root.parent / f"{root.name}-remote"
         rng, data = np.random.default_rng(0), dataset_dir(category, root)
-        self.normals = [photograph(data / f"train/good/{index}.png", rng) for index in range(4)]
+        self.normals = [photograph(data / f"train/good/{index}.png", rng) for index in range(5)]
         for index in range(3):
             photograph(data / f"test/good/{index}.png", rng)
             photograph(data / f"test/hole/{index}.png", rng, defect=True)
@@ -74,16 +74,16 @@ class Repository:
         key: str,
         *,
         seed: int,
-        normals: int = 3,
+        normals: slice = slice(3),
         params: dict[str, Any] | None = None,
         seen: Sequence[str] = (),
     ) -> str:
         """A candidate with random weights, its threshold from the dataset, `seen` among its images; its address."""
-        self.results(self.category, normals=normals)
+        self.results(self.category)
         package, data = self.root / "build" / self.category / "package", dataset_dir(self.category, self.root)
-        accepted = read_accepted(self.category, self.root)
-        accepted.training.extend((name, sha256(data / name)) for name in seen)
-        accepted.write(self.root)
+        names = [*(path.relative_to(data).as_posix() for path in self.normals[normals]), *seen]
+        images = [(name, sha256(data / name)) for name in names]
+        Accepted(category=self.category, training=images[1:], calibration=images[:1]).write(self.root)
         parity = json.loads((package / "parity.json").read_text())
         listed = sha256(accepted_path(self.category, self.root))
         shutil.rmtree(package)
@@ -132,6 +132,7 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     assert content["dataset_version"] == versions.dataset_version(root, category)
     assert content["commit"] == versions.head(root)
     assert content["changes"]["data"]["added"] == 4  # all that it saw
+    assert content["changes"]["data"]["sheet"] == []
     run = connect().get_run(found.run_id)
     assert run.info.run_name == f"{category}-comparison-1-none"
     assert connect().get_experiment(run.info.experiment_id).name == released(category)
@@ -162,7 +163,7 @@ def test_a_challenger_is_compared_with_the_champion_and_the_record_says_what_cha
     promote(category, why="first", override=True, root=root)
     (root / "recipe.txt").write_text("new")
     second = repository.commit("A recipe")
-    repository.train("b", seed=2, normals=5, params={"student.lr": 0.1})
+    repository.train("b", seed=2, normals=slice(1, 5), params={"student.lr": 0.1})
 
     compared = compare(category, root=root)
     assert compared.champion == f"models:/{released(category)}/1"
@@ -171,12 +172,18 @@ def test_a_challenger_is_compared_with_the_champion_and_the_record_says_what_cha
     former, now = (Summary.load(folder / f"{role}.npz") for role in ("champion", "challenger"))
     assert former.hashes == now.hashes
     assert (former.scores != now.scores).any()
-    with zipfile.ZipFile(folder / "gallery.zip") as archive:
-        assert "0/champion.webp" in archive.namelist()
     changes = content["changes"]
     assert changes["params"] == [{"name": "student.lr", "champion": 0.4, "challenger": 0.1}]
-    assert (changes["data"]["added"], changes["data"]["removed"]) == (2, 0)
-    assert changes["data"]["added_names"] == ["train/good/3.png", "train/good/4.png"]
+    assert (changes["data"]["added"], changes["data"]["removed"]) == (2, 1)
+    came = ["train/good/3.png", "train/good/4.png"]
+    assert changes["data"]["added_names"] == came
+    assert changes["data"]["removed_names"] == ["train/good/0.png"]
+    assert changes["data"]["sheet"] == [
+        {"name": name, "sha256": sha256(dataset_dir(category, root) / name)} for name in came
+    ]
+    with zipfile.ZipFile(folder / "gallery.zip") as archive:
+        assert {"0/champion.webp", "added/0.webp", "added/1.webp"} <= set(archive.namelist())
+        assert "added/2.webp" not in archive.namelist()
     assert (changes["code"]["champion"], changes["code"]["challenger"]) == (first, second)
     assert changes["code"]["commits"] == [f"{second[:7]} A recipe"]
     assert changes["code"]["files"] == ["recipe.txt"]

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 KINDS = {"good": 20, "dent": 12, "scratch": 8}
+ADDED = 12  # pictures on the contact sheet
 
 
 def model(version: int, *, caught: dict[str, int], false_rejects: int, metrics: dict[str, float | None]) -> dict:
@@ -21,6 +22,7 @@ def model(version: int, *, caught: dict[str, int], false_rejects: int, metrics: 
         "commit": "c" * 40,
         "teacher": {"source": "formula", "sha256": "5" * 64},
         "metrics": metrics,
+        "curves": curves(sum(caught.values())),
         "kinds": {kind: {"images": KINDS[kind], "caught": count} for kind, count in caught.items()},
         "false_rejects": {"count": false_rejects, "images": 20, "rate": false_rejects / 20, "low": 0.001, "high": 0.25},
         "calibration": {
@@ -35,6 +37,13 @@ def model(version: int, *, caught: dict[str, int], false_rejects: int, metrics: 
         "latency_ms": 21.5,
         "golden_wrong": [],
     }
+
+
+def curves(caught: int) -> dict[str, list[list[float]]]:
+    """Curves of a model: the more defects it catches, the nearer to the best corner."""
+    steps = np.linspace(0, 1, 41)
+    found = {"image_roc": steps ** (1 / (caught - 12)), "pixel_precision_recall": 1 - 0.9 * steps ** (caught - 12)}
+    return {name: np.stack([steps, values], axis=1).round(4).tolist() for name, values in found.items()}
 
 
 def content(category: str, *, champion: int | None = None, images: int = 40, **changes: Any) -> dict[str, Any]:
@@ -97,7 +106,17 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
         "newly_accepted": [],
         "changes": {
             "params": [{"name": "student.steps", "champion": 1200, "challenger": 2400}],
-            "data": {"added": 1, "removed": 0, "added_names": ["train/good/x.png"], "from": "4d" * 16},
+            "data": {
+                "added": 310,
+                "removed": 2,
+                "added_names": [f"train/good/new-{index:03}.png" for index in range(60)],
+                "removed_names": ["train/good/x.png", "train/good/y.png"],
+                "sheet": [
+                    {"name": f"train/good/new-{26 * index:03}.png", "sha256": f"{1000 + index:064x}"}
+                    for index in range(ADDED if champion else 0)
+                ],
+                "from": "4d" * 16,
+            },
             "code": {"champion": "a" * 40, "challenger": "b" * 40, "commits": ["3f2a91c Cosine"], "files": ["a.py"]},
             "unknown": {},
         },
@@ -119,6 +138,8 @@ def write(folder: Path, known: dict[str, Any], *, size: int = 64) -> Path:
         for index in range(len(known["images"])):
             for role in roles:
                 archive.writestr(f"{index}/{role}.webp", pictures[role][index % 4])
+        for index in range(len(known["changes"]["data"].get("sheet", ()))):
+            archive.writestr(f"added/{index}.webp", pictures["photo"][index % 4])
     return folder
 
 

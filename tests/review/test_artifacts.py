@@ -15,7 +15,7 @@ from destseg.review import artifacts
 from destseg.review.artifacts import Gallery
 from destseg.review.comparison import read, reference
 
-from .comparisons import content, write
+from .comparisons import ADDED, content, write
 
 
 def webp() -> bytes:
@@ -34,20 +34,32 @@ def archive(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZI
 def test_a_gallery_gives_its_pictures(tmp_path: Path) -> None:
     write(tmp_path, content("washer", champion=1, images=5))
     gallery = Gallery(tmp_path / "gallery.zip")
-    for what in artifacts.PICTURES:
-        with Image.open(io.BytesIO(gallery.picture(4, what))) as picture:
+    for name in (*(f"4/{what}" for what in artifacts.PICTURES), f"added/{ADDED - 1}"):
+        with Image.open(io.BytesIO(gallery.picture(name))) as picture:
             assert (picture.format, picture.size) == ("WEBP", (64, 64))
 
 
-@pytest.mark.parametrize(("index", "what"), [(5, "photo"), (0, "photograph"), (0, "../0/photo"), (-1, "photo")])
-def test_other_pictures_are_not_there(tmp_path: Path, index: int, what: str) -> None:
-    write(tmp_path, content("washer", images=5))
+@pytest.mark.parametrize("name", ["5/photo", "0/photograph", "0/../0/photo", "-1/photo", "added/12", "added/0/photo"])
+def test_other_pictures_are_not_there(tmp_path: Path, name: str) -> None:
+    write(tmp_path, content("washer", champion=1, images=5))
     with pytest.raises(Error, match="has no picture"):
-        Gallery(tmp_path / "gallery.zip").picture(index, what)
+        Gallery(tmp_path / "gallery.zip").picture(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["../0/photo.webp", "/0/photo.webp", "0/photo.html", "00/photo.webp", "0/photo.webp/..", "photo.webp", "0/"]
+    "name",
+    [
+        "../0/photo.webp",
+        "/0/photo.webp",
+        "0/photo.html",
+        "00/photo.webp",
+        "0/photo.webp/..",
+        "photo.webp",
+        "0/",
+        "added/1000.webp",
+        "added/photo.webp",
+        "0/added.webp",
+    ],
 )
 def test_a_gallery_with_any_other_name_is_refused(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path / "gallery.zip", {"0/photo.webp": webp(), name: webp()})
@@ -78,7 +90,7 @@ def test_an_endless_list_of_entries_is_not_even_read(tmp_path: Path) -> None:
 def test_what_is_no_webp_is_not_given_out(tmp_path: Path, data: bytes) -> None:
     path = archive(tmp_path / "gallery.zip", {"0/photo.webp": data})
     with pytest.raises(Error, match="is no WebP picture"):
-        Gallery(path).picture(0, "photo")
+        Gallery(path).picture("0/photo")
 
 
 def test_an_archive_that_names_another_end_is_refused(tmp_path: Path) -> None:
@@ -97,7 +109,7 @@ def test_an_archive_that_cannot_be_opened_is_refused(tmp_path: Path, at: int, va
     whole[whole.index(b"PK\1\2") + at] = value
     path.write_bytes(whole)
     with pytest.raises(Error, match="cannot be read"):
-        Gallery(path).picture(0, "photo")
+        Gallery(path).picture("0/photo")
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
@@ -111,7 +123,28 @@ def test_a_comparison_is_read(tmp_path: Path) -> None:
     assert found.challenger.metrics["pro"] is None
     assert found.champion is not None
     assert found.changes.data.since == "4d" * 16
+    assert [image.name for image in found.changes.data.sheet][1] == "train/good/new-026.png"
+    assert found.champion.curves.image_roc[-1] == (1.0, 1.0)
     assert found.operating_points[5].missed == 0
+
+
+def test_a_comparison_of_before_curves_and_the_contact_sheet_is_read(tmp_path: Path) -> None:
+    older = content("washer", champion=1)
+    for role in ("challenger", "champion"):
+        del older[role]["curves"]
+    for name in ("sheet", "removed_names"):
+        del older["changes"]["data"][name]
+    found = read(write(tmp_path, older) / "comparison.json")
+    assert (found.challenger.curves.image_roc, found.changes.data.sheet) == ((), [])
+    assert found.changes.data.added == 310
+
+
+def curve(found: dict) -> list:
+    return found["champion"]["curves"]["image_roc"]
+
+
+def sheet(found: dict) -> list:
+    return found["changes"]["data"]["sheet"]
 
 
 BREAK: dict[str, Callable[[dict], object]] = {
@@ -125,6 +158,12 @@ BREAK: dict[str, Callable[[dict], object]] = {
     "a count below none": lambda found: found["kinds"].update(good=-1),
     "more defect types than there can be": lambda found: found.update(kinds=dict.fromkeys(map(str, range(1001)), 1)),
     "a current point before the first": lambda found: found.update(current=-1),
+    "a curve that leaves its frame": lambda found: curve(found).append([0.5, 1.5]),
+    "a curve through no number": lambda found: curve(found).append([float("nan"), 0.5]),
+    "a curve in space": lambda found: curve(found).append([0.5, 0.5, 0.5]),
+    "an endless curve": lambda found: curve(found).extend([[0.5, 0.5]] * 500),
+    "an endless contact sheet": lambda found: sheet(found).extend(sheet(found) * 20),
+    "an added image of no content": lambda found: sheet(found)[0].update(sha256="../../x"),
 }
 
 

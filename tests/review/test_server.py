@@ -158,17 +158,19 @@ def test_another_name_that_leads_here_is_refused(factory: Factory) -> None:
 
 
 def test_pictures_are_served_as_pictures_and_the_report_can_do_nothing(ada: Visitor) -> None:
-    answer = ada.web.get(f"{HERE}/images/0/champion.webp")
-    assert (answer.headers["content-type"], answer.content[:4]) == ("image/webp", b"RIFF")
-    assert answer.headers["cache-control"] == "private, no-cache"
-    again = ada.web.get(f"{HERE}/images/0/champion.webp", headers={"If-None-Match": answer.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    for path in ("images/0/champion.webp", "added/0/photo.webp"):
+        answer = ada.web.get(f"{HERE}/{path}")
+        assert (answer.headers["content-type"], answer.content[:4]) == ("image/webp", b"RIFF")
+        assert answer.headers["cache-control"] == "private, no-cache"
+        again = ada.web.get(f"{HERE}/{path}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
     report = ada.web.get(f"{HERE}/report")
     assert (report.text, report.headers["content-type"]) == ("<p>report</p>", "text/html; charset=utf-8")
     policy = report.headers["content-security-policy"]
     assert policy.startswith("sandbox; default-src 'none'")
     assert "allow-" not in policy
-    for path in ("images/0/secret.webp", "images/999/photo.webp", "images/0/..%2Fphoto.webp"):
+    gone = ("images/0/secret.webp", "images/999/photo.webp", "images/0/..%2Fphoto.webp", "added/99/photo.webp")
+    for path in gone:
         assert ada.web.get(f"{HERE}/{path}").status_code in (400, 404), path
 
 
@@ -177,7 +179,7 @@ def test_pictures_are_for_those_who_may_read_the_version(factory: Factory, ada: 
     assert ada.web.get(path).status_code == 200  # so it lies in the page's cache
     line = Visitor(factory.page)
     line.sign_in("line")
-    for address in (path, HERE, f"{HERE}/gallery", f"{HERE}/report"):
+    for address in (path, f"{HERE}/added/1/photo.webp", HERE, f"{HERE}/gallery", f"{HERE}/report"):
         assert line.web.get(address).status_code == 403, address
 
 

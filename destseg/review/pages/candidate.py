@@ -3,22 +3,19 @@
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from destseg import Error
 from destseg.evaluation.meanings import MEANINGS
-from destseg.registry.rest import Absent, Forbidden
-from destseg.review.comparison import Comparison, Reference
-from destseg.review.desk import Desk
+from destseg.registry.rest import Absent
+from destseg.review.curves import charts
 from destseg.review.gallery import first_view
 from destseg.review.judging import absence
 from destseg.review.logbook import refusal, registration
 from destseg.review.overview import Row
 from destseg.review.pages.categories import KEY as OVERVIEW
 from destseg.review.pages.category import look
-from destseg.review.pages.evidence import candidate, stand
+from destseg.review.pages.evidence import candidate, compared, stand
 from destseg.review.pages.session import SignedIn, TheDesk
 from destseg.review.points import slider
 from destseg.review.render import page
-from destseg.review.sessions import Session
 from destseg.review.standing import created
 
 router = APIRouter()
@@ -34,7 +31,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
     found = look(session, category)
     version = candidate(session, category, number)
     stands = stand(desk, session, category, version, found.champion)
-    comparison, doubt = _comparison(desk, session, category, stands.named)
+    comparison, doubt = compared(desk, session, category, stands.named)
     return page(
         request,
         "candidate.html",
@@ -51,6 +48,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
         comparison=comparison,
         doubt=doubt or ("" if found.released(number) else absence(category, version, stands.named, found.champion)),
         meanings=MEANINGS,
+        curves=charts(comparison) if comparison else [],
         slider=slider(comparison) if comparison else None,
         view=first_view(comparison) if comparison else "all",
     )
@@ -64,7 +62,7 @@ def glance(request: Request, desk: TheDesk, session: SignedIn, category: str, nu
     row = next((row for row in rows if row.category == category), None)
     champion = row.champion if row else look(session, category).champion
     stands = stand(desk, session, category, version, champion)
-    comparison, _ = _comparison(desk, session, category, stands.named)
+    comparison, _ = compared(desk, session, category, stands.named)
     return page(request, "_glance.html", session=session, stands=stands, comparison=comparison)
 
 
@@ -76,16 +74,3 @@ def report(desk: TheDesk, session: SignedIn, category: str, number: int) -> Resp
         raise Absent(f"candidate {number} of {category} names no run, so no report was kept with it")
     path = desk.artifacts.report(session.registry, version.run_id, REPORT, REPORT_LIMIT)
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
-
-
-def _comparison(desk: Desk, session: Session, category: str, named: Reference | None) -> tuple[Comparison | None, str]:
-    """The comparison, or why there is none to see."""
-    if named is None:
-        return None, ""
-    try:
-        found = desk.artifacts.comparison(session.registry, named)
-    except (Absent, Forbidden):
-        return None, "The files of its comparison are not in the registry, or not for you to read."
-    except Error as error:
-        return None, str(error)
-    return (found, "") if found.category == category else (None, f"Its comparison is one of {found.category}.")

@@ -74,3 +74,16 @@ def evidence(desk: Desk, session: Session, category: str, number: int) -> Eviden
     if found.category != category:
         raise Error(f"the comparison of candidate {number} is one of {found.category}, expected {category}")
     return Evidence(version=version, named=named, comparison=found)
+
+
+def compared(desk: Desk, session: Session, category: str, named: Reference | None) -> tuple[Comparison | None, str]:
+    """The comparison that a version names, or why there is none to see."""
+    if named is None:
+        return None, ""
+    try:
+        found = desk.artifacts.comparison(session.registry, named)
+    except (Absent, Forbidden):
+        return None, "The files of its comparison are not in the registry, or not for you to read."
+    except Error as error:
+        return None, str(error)
+    return (found, "") if found.category == category else (None, f"Its comparison is one of {found.category}.")

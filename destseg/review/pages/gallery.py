@@ -8,10 +8,12 @@ from starlette.responses import Response
 from destseg.registry.rest import Absent
 from destseg.review.artifacts import PICTURES
 from destseg.review.comparison import GALLERY
+from destseg.review.desk import Desk
 from destseg.review.gallery import PAGE, VIEWS, counts, says, select
 from destseg.review.pages.evidence import evidence
 from destseg.review.pages.session import SignedIn, TheDesk
 from destseg.review.render import page
+from destseg.review.sessions import Session
 
 router = APIRouter()
 
@@ -56,10 +58,20 @@ def picture(
     """One picture, always as WebP."""
     if what not in PICTURES:
         raise Absent(f"there is no picture {what[:40]!r}; expected {', '.join(PICTURES)}")
+    return _webp(request, desk, session, category, number, f"{index}/{what}")
+
+
+@router.get("/categories/{category}/candidates/{number}/added/{index}/photo.webp")
+def added(request: Request, desk: TheDesk, session: SignedIn, category: str, number: int, index: int) -> Response:
+    """A small picture of an image that came to the dataset since the champion."""
+    return _webp(request, desk, session, category, number, f"added/{index}")
+
+
+def _webp(request: Request, desk: Desk, session: Session, category: str, number: int, name: str) -> Response:
     found = evidence(desk, session, category, number)
-    etag = f'"{found.named.files[GALLERY][:32]}-{index}-{what}"'
+    etag = f'"{found.named.files[GALLERY][:32]}-{name}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    content = desk.artifacts.picture(session.registry, found.named, index, what)
+    content = desk.artifacts.picture(session.registry, found.named, name)
     return Response(content, media_type="image/webp", headers=headers)

@@ -7,8 +7,10 @@ from destseg.evaluation.meanings import MEANINGS
 from destseg.registry.comparison import TAG
 from destseg.registry.rest import Absent
 from destseg.review.comparison import number_tags, reference
+from destseg.review.curves import charts
 from destseg.review.pages.category import look
-from destseg.review.pages.session import SignedIn
+from destseg.review.pages.evidence import compared
+from destseg.review.pages.session import SignedIn, TheDesk
 from destseg.review.render import page
 from destseg.review.standing import created, gates
 
@@ -16,13 +18,15 @@ router = APIRouter()
 
 
 @router.get("/categories/{category}/champions/{number}")
-def show(request: Request, session: SignedIn, category: str, number: int) -> Response:
+def show(request: Request, desk: TheDesk, session: SignedIn, category: str, number: int) -> Response:
     """The record of a released version that counts."""
     found = look(session, category)
     version = next((one for one in found.line if one.version == number), None)
     if version is None:
         raise Absent(f"{category} had no champion with version {number}")
     after = next((one for one in found.line if one.version > number), None)
+    named = reference(version.tags.get(TAG))
+    comparison, doubt = compared(desk, session, category, named)
     return page(
         request,
         "record.html",
@@ -32,7 +36,10 @@ def show(request: Request, session: SignedIn, category: str, number: int) -> Res
         after=after,
         created=created,
         gates=gates(version.tags) or [],
-        compared=reference(version.tags.get(TAG)),
+        named=named,
+        comparison=comparison,
+        doubt=doubt,
+        curves=charts(comparison) if comparison else [],
         metrics=number_tags(version.tags.get("metrics")),
         meanings=MEANINGS,
     )

@@ -48,7 +48,7 @@ if (dialog) {
     draw();
   };
   const move = (x, y) => { view.x += x; view.y += y; draw(); };
-  const shots = () => [...document.querySelectorAll("[data-zoom]")];
+  const shots = () => [...opener.closest("ul").querySelectorAll("[data-zoom]")];
 
   // As many columns as make the panes largest.
   const arrange = (count) => {
