@@ -22,12 +22,13 @@ def shown(folder: Path, **data: Any) -> str:
 
 def test_what_came_is_a_sheet_that_says_how_much_of_it_is_shown(tmp_path: Path) -> None:
     text = shown(tmp_path)
-    assert f"{ADDED} of 310 added images, spread over the names" in text
+    assert f"{ADDED} of 310 added images, spread over their names:" in text
     expected = [f"{HERE}/added/{index}/photo.webp" for index in range(ADDED)]
     assert re.findall(r'<img src="([^"]+)" alt="" loading="lazy"', text) == expected
     enlarged = re.findall(r'data-base="([^"]+)" data-pictures="([^"]+)" data-name="([^"]+)"', text)
     assert [f"{base}{what}.webp" for base, what, _ in enlarged] == expected
     assert enlarged[1][2] == "train/good/new-026.png"
+    assert f"{ADDED} of {ADDED} added images:" in shown(tmp_path / "all", added=ADDED)
 
 
 def test_what_went_is_named(tmp_path: Path) -> None:
