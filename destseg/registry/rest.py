@@ -39,6 +39,10 @@ class Absent(Error):
     """What was asked for is not in the registry."""
 
 
+class Unavailable(Error):
+    """The registry does not answer, or not as it should."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Version:
     """A version of a registered model, with the names of MLflow's own entity."""
@@ -192,14 +196,16 @@ class Rest:
 
     def _refusal(self, answer: httpx.Response, what: str, body: bytes) -> Error:
         kinds: dict[int, Callable[[str], Error]] = {401: Unauthorised, 403: Forbidden, 404: Absent}
+        otherwise: Callable[[str], Error] = Unavailable if answer.status_code >= 500 else Error
         said = body[:300].decode(errors="replace")
         reason = printable(" ".join(said.split()))
-        return kinds.get(answer.status_code, Error)(
+        return kinds.get(answer.status_code, otherwise)(
             f"the registry at {self.url} answers {answer.status_code} to {printable(what)}: {reason}"
         )
 
     def _unreachable(self, error: httpx.HTTPError) -> Error:
-        return Error(f"the registry at {self.url} cannot be reached ({type(error).__name__}); is its server running?")
+        said = f"the registry at {self.url} cannot be reached ({type(error).__name__}); is its server running?"
+        return Unavailable(said)
 
 
 def is_loopback(host: str) -> bool:

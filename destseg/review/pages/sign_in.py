@@ -1,5 +1,6 @@
 """Signing in with the account of the registry, and out."""
 
+import logging
 import threading
 from contextlib import ExitStack
 from typing import Annotated
@@ -8,6 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from destseg import Error
 from destseg.registry.rest import Rest, Unauthorised
 from destseg.review import forms
 from destseg.review.desk import Desk
@@ -15,8 +17,10 @@ from destseg.review.pages.categories import overview
 from destseg.review.pages.session import TheDesk, checked_form, forget_cookie, set_cookie
 from destseg.review.render import page
 
+log = logging.getLogger("destseg.review")
 router = APIRouter()
 WRONG = "The registry does not know this name and password."
+SILENT = "The registry does not answer as it should, so that nobody can sign in. Try again in a moment."
 
 
 async def form(request: Request, desk: TheDesk) -> dict[str, str]:
@@ -47,23 +51,28 @@ def sign_in(request: Request, desk: TheDesk, fields: Annotated[dict[str, str], D
     client = request.client.host if request.client else ""
     if not user or not password or ":" in user or len(user) > 250 or len(password) > 1000:
         return _form(request, desk, target, user=user[:250], said=WRONG, code=401)
-    if wait := desk.attempts.wait(client, user):
+    if wait := desk.attempts.begin(client, user):
         minutes = int(wait // 60) + 1
         said = f"Too many attempts. Try again in {minutes} minute{'s' * (minutes > 1)}."
         return _form(request, desk, target, user=user, said=said, code=429)
-    desk.attempts.failed(client, user)
     with ExitStack() as unless_signed_in:
         registry = unless_signed_in.enter_context(Rest(desk.registry, (user, password)))
         try:
             account = registry.account()
+            if account is None:  # the page began with a registry that has accounts
+                raise Error(f"{desk.registry} says that it has no accounts")
         except Unauthorised:
             return _form(request, desk, target, user=user, said=WRONG, code=401)
+        except Error as error:  # which says nothing of the password
+            desk.attempts.unanswered(client, user)
+            log.warning("nobody can sign in: %s", error)
+            return _form(request, desk, target, user=user, said=SILENT, code=503)
         unless_signed_in.pop_all()  # the session's from now on
     desk.attempts.succeeded(client, user)
     former = desk.sessions.find(request.cookies.get(desk.cookie("session")))
     if former is not None:
         desk.sessions.end(former)
-    session = desk.sessions.begin(account or user, registry, password)
+    session = desk.sessions.begin(account, registry, password)
     threading.Thread(target=overview, args=(session,), daemon=True).start()  # read while the browser follows us there
     answer = RedirectResponse(target, 303)
     set_cookie(desk, answer, "session", session.id)

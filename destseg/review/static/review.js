@@ -23,6 +23,11 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) window.print();
 });
 
+// Where this page's own server does not answer, htmx has nothing to put there. Whatever asks again and again goes on.
+document.addEventListener("htmx:sendError", (event) => {
+  event.detail.target.textContent = "This page’s server does not answer. Reload the page to try again.";
+});
+
 // The dialog: all panes share one transform, so that they show the same place of the part.
 const dialog = document.getElementById("zoom");
 if (dialog) {
