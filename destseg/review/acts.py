@@ -5,7 +5,6 @@ import os
 import secrets
 import sys
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from destseg.text import printable
 
 AT_ONCE = 2  # each is a process of its own, with all of MLflow, beside the page
 TIMEOUT = 30 * 60.0
-MOST = 1000  # acts whose outcome is remembered
+MOST = 50  # acts of a session whose outcome is remembered
 LONGEST_REASON = 2000
 # Of the server's own environment nothing may speak for somebody else.
 LOGINS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
@@ -57,27 +56,28 @@ class Act:
 
 
 class Acts:
-    """The acts of this process's sessions, carried out in the checkout `root`."""
+    """What this process's sessions decide, carried out in the checkout `root`. Each session keeps its own acts."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
-        self._acts: OrderedDict[str, Act] = OrderedDict()
+        self._busy: set[str] = set()  # accounts whose act is being carried out, signed out meanwhile or not
 
     def propose(self, act: Act) -> Act:
         """Keeps it until it is confirmed."""
         with self._lock:
-            self._acts[act.id] = act
-            while len(self._acts) > MOST:
-                self._acts.popitem(last=False)
+            kept = act.owner.acts
+            kept[act.id] = act
+            while len(kept) > MOST:
+                del kept[next(id_ for id_, one in kept.items() if not one.busy)]
         return act
 
     def find(self, session: Session, id_: str) -> Act:
         """An act of this session."""
         with self._lock:
-            act = self._acts.get(id_)
-        if act is None or act.owner is not session:
+            act = session.acts.get(id_)
+        if act is None:
             raise Error("this decision is not known any more; look at the category and its history")
         return act
 
@@ -86,25 +86,30 @@ class Acts:
         with self._lock:
             if act.state != "proposed":
                 return False
-            if any(one.busy and one.owner.user == act.owner.user for one in self._acts.values()):  # others wait as well
+            if act.owner.user in self._busy:  # others wait as well
                 raise Error("another decision of yours is being carried out; confirm this one when it is done")
+            self._busy.add(act.owner.user)
             act.state = "waiting"
         threading.Thread(target=self._carry_out, args=(act,), name=f"{act.verb}-{act.category}").start()
         return True
 
     def _carry_out(self, act: Act) -> None:
+        state: State = "failed"
         with self._turn:
             act.state = "running"
             try:
                 act.result = self._run(act)
-                act.state = "done"
+                state = "done"
             except Error as error:
-                act.said, act.state = str(error), "failed"
+                act.said = str(error)
             except BaseException:  # whatever it was, the page must not wait for ever
-                act.said, act.state = "the page itself failed; its log says more", "failed"
+                act.said = "the page itself failed; its log says more"
                 raise
             finally:
                 act.owner.memory.forget()
+                with self._lock:
+                    self._busy.discard(act.owner.user)
+                    act.state = state
 
     def _run(self, act: Act) -> dict[str, Any]:
         command = [sys.executable, "-m", "destseg", "--quiet", act.verb, act.category, *act.arguments]

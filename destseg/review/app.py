@@ -119,7 +119,7 @@ async def _error(request: Request, error: Exception) -> Response:
         code, said = error.status_code, str(error.detail)
     elif isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        code, said = 422, printable(f"{first['loc'][-1]}: {first['msg']}")
+        code, said = 422, printable(f"the part {first['loc'][-1]} of the address: {first['msg']}")
     else:
         code, said = next(code for kind, code in CODES if isinstance(error, kind)), str(error)
     hint = HINT if isinstance(error, Forbidden) else ""

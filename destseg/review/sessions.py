@@ -5,10 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from destseg import Error
 from destseg.registry.rest import Rest
 from destseg.review.memory import Memory
+
+if TYPE_CHECKING:  # an act has its session
+    from destseg.review.acts import Act
 
 IDLE = 60 * 60.0  # seconds without a request after which a session ends
 LONGEST = 12 * 60 * 60.0  # a shift, and the hours beside it
@@ -27,6 +31,8 @@ class Session:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     memory: Memory = field(default_factory=Memory, repr=False)
+    acts: "dict[str, Act]" = field(default_factory=dict, repr=False)
+    """What it has decided, by id, the oldest first."""
     begun: float
     used: float
 
@@ -36,6 +42,11 @@ class Session:
         if self.password is not None:
             found |= {"MLFLOW_TRACKING_USERNAME": self.user, "MLFLOW_TRACKING_PASSWORD": self.password}
         return found
+
+    def close(self) -> None:
+        """Ends its connections and lets go of what it has decided, so that no password outlives it."""
+        self.registry.close()
+        self.acts = {}
 
 
 class Sessions:
@@ -54,7 +65,7 @@ class Sessions:
             self._forget_ended(now)
             own = sorted((one for one in self._by_id.values() if one.user == user), key=lambda one: one.used)
             for one in own[: max(0, len(own) - MOST_OF_ONE + 1)]:
-                self._by_id.pop(one.id).registry.close()
+                self._by_id.pop(one.id).close()
             if len(self._by_id) >= MOST:
                 raise Error(f"{MOST} sessions are open, the most there may be; sign out elsewhere or try again later")
             self._by_id[session.id] = session
@@ -64,21 +75,21 @@ class Sessions:
         """The session with this id, unless it has ended."""
         now = self._clock()
         with self._lock:
+            self._forget_ended(now)
             session = self._by_id.get(id_ or "")
-            if session is None or self._ended(session, now):
-                return None
-            session.used = now
+            if session is not None:
+                session.used = now
             return session
 
     def end(self, session: Session) -> None:
         """Signs out: the id is worth nothing from now on."""
         with self._lock:
             self._by_id.pop(session.id, None)
-        session.registry.close()
+        session.close()
 
     def _ended(self, session: Session, now: float) -> bool:
         return now - session.used > IDLE or now - session.begun > LONGEST
 
     def _forget_ended(self, now: float) -> None:
         for id_ in [id_ for id_, session in self._by_id.items() if self._ended(session, now)]:
-            self._by_id.pop(id_).registry.close()
+            self._by_id.pop(id_).close()
