@@ -18,15 +18,16 @@ from destseg.model.card import CARD, ModelCard
 from destseg.registry import evidence, integrity
 from destseg.registry.addresses import fetch, find
 from destseg.registry.connection import account, candidates, connect, explained, log_model, released_experiment
+from destseg.registry.history import released_versions
 from destseg.registry.listing import address
-from destseg.registry.register import CHALLENGER, by_key, log_registration, settle
-from destseg.registry.released import copy, inherited, recorded
-from destseg.registry.turn_down import reason
+from destseg.registry.register import CHALLENGER, SUPERSEDED, by_key, log_registration, settle
+from destseg.registry.released import RECALIBRATES, copy, inherited, recorded
+from destseg.registry.turn_down import reason, refusal
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-TAG = "recalibrates"  # of the version: the number of the candidate whose weights it has
 SETTING = "calibration.false_reject_rate"
 
 
@@ -42,7 +43,7 @@ class Recalibrated:
     before: float
     """That candidate's threshold."""
     created: bool
-    """False when this was proposed before."""
+    """False when this was proposed before and still waits."""
 
     def __str__(self) -> str:
         again = "" if self.created else ", proposed before"
@@ -55,7 +56,8 @@ def recalibrate(
 ) -> Recalibrated:
     """Registers the challenger, or candidate `version`, with the threshold that `rate` allows, as the new challenger.
 
-    `rate` is the share of its calibration images that may lie above the threshold.
+    `rate` is the share of its calibration images that may lie above the threshold. What was proposed before is proposed
+    again once a newer candidate has superseded it; an Error if it was turned down or released meanwhile.
     """
     why, who = reason(why), who or account()
     rights = (
@@ -74,8 +76,13 @@ def recalibrate(
                 f"{address(candidate)} has threshold {before.threshold:.6g}, which is what a false-reject rate of "
                 f"{rate:g} allows; name another rate"
             )
-        key = hashlib.sha256(f"{candidate.tags['training_key']} {after.threshold!r}".encode()).hexdigest()
-        former = by_key(client, category, key)
+        settle(client, category)  # what a kill left would hide that a newer candidate has superseded the former one
+        key = _digest(f"{candidate.tags['training_key']} {after.threshold!r}")
+        while former := by_key(client, category, key):
+            _check_undecided(client, category, former)
+            if SUPERSEDED not in former.tags:
+                break
+            key = _digest(f"{key} after candidate {former.version}")
         made = former
         if made is None:
             with tempfile.TemporaryDirectory() as temporary:
@@ -85,7 +92,7 @@ def recalibrate(
                     **inherited(candidate),
                     **_rewritten(files, candidate, after, rate, key),
                     "files": json.dumps(integrity.digests(fresh)),
-                    TAG: str(candidate.version),
+                    RECALIBRATES: str(candidate.version),
                 }
                 made = copy(client, category, candidate, fresh, files, name=candidates(category), tags=tags)
         said = f"threshold of candidate {candidate.version} moved to a false-reject rate of {rate:g}: {why}"
@@ -99,6 +106,26 @@ def recalibrate(
         before=before.threshold,
         created=former is None,
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_undecided(client: "MlflowClient", category: str, former: "ModelVersion") -> None:
+    """An Error if the candidate, which has the proposed operating point, was turned down or released."""
+    if refused := refusal(client, category, former):
+        raise Error(
+            f"{refused}; it has the operating point that you propose: choose another one, or promote that candidate "
+            "with --override and the reason"
+        )
+    for version in released_versions(client, category):
+        if version.tags.get("candidate_version") == str(former.version):
+            raise Error(
+                f"candidate {former.version} of {category} has the operating point that you propose and was released, "
+                f"as version {version.version}; `destseg promote {category} --version {former.version}` makes it "
+                "champion again"
+            )
 
 
 def _calibration(package: Path, of: str) -> Calibration:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 REGISTERED = "registered"  # the entry of the log
 LOG_TAG = "log"  # of a version: the hash of its entry
-LATER = (LOG_TAG, "superseded_by", "turned_down", "comparison")  # tags that a candidate gets after its entry
+SUPERSEDED = "superseded_by"  # the newer candidate that took its place as challenger
+LATER = (LOG_TAG, SUPERSEDED, "turned_down", "comparison")  # tags that a candidate gets after its entry
 CHALLENGER = "challenger"
 BLOCK = 1000  # metrics that one request of MLflow may hold
 PARAMS_BLOCK = 100  # parameters that one request may hold
@@ -233,8 +234,8 @@ def settle(client: "MlflowClient", category: str) -> None:
         first_by_key = {version.tags.get("training_key"): version for version in reversed(known)}
         newest = max(first_by_key.values(), key=lambda found: int(found.version))
         for version in known:
-            if version.version != newest.version and "superseded_by" not in version.tags:
-                client.set_model_version_tag(name, version.version, "superseded_by", str(newest.version))
+            if version.version != newest.version and SUPERSEDED not in version.tags:
+                client.set_model_version_tag(name, version.version, SUPERSEDED, str(newest.version))
         if str(alias) == str(newest.version):
             return
         client.set_registered_model_alias(name, CHALLENGER, newest.version)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
+RECALIBRATES = "recalibrates"  # of a candidate with another operating point: the candidate whose weights it has
 # What a released version takes over from its candidate.
 ORIGIN = ("category", "dataset_version", "commit", "training_key", "teacher")  # on the run as well
 INHERITED = (
     *(*ORIGIN, "git_clean", "params_hash", "metrics", "files", images.TAG, evidence.LINEAGE_TAG),
-    *("evidence", "requirements", "destseg"),
+    *("evidence", "requirements", "destseg", RECALIBRATES),
 )
 
 

@@ -14,12 +14,13 @@ from destseg.files import sha256
 from destseg.inference.predictor import Predictor
 from destseg.registry import log
 from destseg.registry.addresses import find, resolve
-from destseg.registry.connection import candidates, connect
+from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
 from destseg.registry.promotion import promote
 from destseg.registry.recalibrate import recalibrate
 from destseg.registry.register import submit, trained_already
 from destseg.registry.trace import Trace, trace
+from destseg.registry.turn_down import turn_down
 from destseg.registry.verify import verify
 
 from ..packages import write_exported
@@ -77,6 +78,7 @@ def test_another_operating_point_is_the_challenger_and_has_to_be_compared(
         promote(category, why="better", root=candidate)
     compared(category)
     assert promote(category, why="better", root=candidate).candidate == 2
+    assert connect().get_model_version(released(category), "1").tags["recalibrates"] == "1"
     assert verify(category, files=True).errors == []
 
 
@@ -97,3 +99,39 @@ def test_the_same_operating_point_is_proposed_once(candidate: Path, category: st
         recalibrate(category, rate=0.0, why="none at all", version=1)
     with pytest.raises(Error, match="needs a reason"):
         recalibrate(category, rate=0.25, why=" ")
+
+
+@pytest.mark.usefixtures("candidate")
+def test_what_a_newer_candidate_superseded_is_proposed_again(category: str) -> None:
+    first = recalibrate(category, rate=0.5, why="rejects too little")
+    assert recalibrate(category, rate=0.25, why="rather this one", version=1).version == 3
+    again = recalibrate(category, rate=0.5, why="after all", who="Ada", version=1)
+    assert (again.version, again.threshold, again.created) == (4, first.threshold, True)
+    assert find(connect(), candidates(category), alias="challenger").version == 4
+    entry = log.read(connect(), category)[-1]
+    assert (entry.who, entry.why.endswith(": after all")) == ("Ada", True)
+    repeated = recalibrate(category, rate=0.5, why="once more", version=1)
+    assert (repeated.version, repeated.created) == (4, False)
+    assert verify(category).errors == []
+
+
+@pytest.mark.usefixtures("candidate")
+@pytest.mark.parametrize("superseded", [False, True])
+def test_what_was_turned_down_is_not_proposed_again(category: str, superseded: bool) -> None:
+    recalibrate(category, rate=0.5, why="rejects too little")
+    turn_down(category, why="stops line 3", who="Ada", version=2)
+    if superseded:
+        recalibrate(category, rate=0.25, why="rather this one", version=1)
+    with pytest.raises(Error, match=r"/2 was turned down before by Ada, .*: stops line 3; .* choose another one, or"):
+        recalibrate(category, rate=0.5, why="again", version=1)
+    assert find(connect(), candidates(category), alias="challenger").version == (3 if superseded else 2)
+
+
+def test_what_was_released_is_promoted_again_instead(
+    candidate: Path, category: str, compared: Callable[..., Any]
+) -> None:
+    recalibrate(category, rate=0.5, why="rejects too little")
+    compared(category)
+    promote(category, why="better", root=candidate)
+    with pytest.raises(Error, match=rf"released, as version 1; `destseg promote {category} --version 2`"):
+        recalibrate(category, rate=0.5, why="again", version=1)
