@@ -185,7 +185,8 @@ def _intents(registry: _Registry) -> Iterator[Finding]:
                 text = f"replaces version {replaced}, which is not there: deleted"
                 yield Finding(severity="error", about=about, text=text)
             if not {entry.hash, entry.computed} & (known | done):
-                text = f"{entry.event} {entry.subject} by {entry.who}, {entry.when}, was not carried out: cut short"
+                text = f"{entry.event} {entry.subject} by {entry.who}, {entry.when}, was not carried out: "
+                text += "refused to that account, or cut short"
                 yield Finding(severity="note", about=about, text=text)
 
 
@@ -209,14 +210,20 @@ def _aliases(registry: _Registry) -> Iterator[Finding]:
 
 def _candidates(registry: _Registry) -> Iterator[Finding]:
     yield from _gaps(f"models:/{candidates(registry.category)}", map(_number, registry.candidates), "note")
-    refused = {entry.subject for entry in registry.entries if entry.event == turn_down.EVENT}
+    refused = {entry.subject: entry for entry in reversed(registry.entries) if entry.event == turn_down.EVENT}
     compared = {(one.subject, log.canonical(one.content)) for one in registry.entries if one.event == COMPARED}
     for version in registry.candidates:
         about, entry = address(version), registry.entry_of(version)
-        if (turn_down.TAG in version.tags) != (about in refused):
-            said = "the log" if about in refused else f"its tag {turn_down.TAG}"
-            text = f"was turned down by {said} alone: made by hand, or cut short"
+        down = refused.get(about)
+        if down is None and turn_down.TAG in version.tags:
+            text = f"was turned down by its tag {turn_down.TAG} alone: made by hand"
             yield Finding(severity="error", about=about, text=text)
+        elif down is not None and turn_down.TAG not in version.tags:  # what counts is the log
+            text = (
+                f"was turned down by {down.who}, entry {down.number} of the log, but has no tag {turn_down.TAG}: cut "
+                f"short, or deleted by hand; repeat `destseg turn-down {registry.category} --version {version.version}`"
+            )
+            yield Finding(severity="note", about=about, text=text)
         tag = version.tags.get(TAG)
         if tag is not None and (about, _canonical(tag)) not in compared and not registry.older(version):
             text = f"its tag {TAG} is in no entry of the log: made by hand"

@@ -393,6 +393,10 @@ def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_promote
         ):
             promote_by_policy(name, root)
         assert [entry.version for entry in history(name)] == [1]
+        found = verify(name)
+        assert found.errors == []
+        assert "by trainer" in found.findings[-1].text
+        assert found.findings[-1].text.endswith("was not carried out: refused to that account, or cut short")
     with registry.account("admin"):
         init([name], {"trainer": trainer, "quality": [*quality, *trainer]})
     with registry.account("trainer"):

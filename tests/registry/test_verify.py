@@ -241,12 +241,21 @@ def test_an_edited_candidate_is_found(made: MlflowClient, category: str) -> None
     name = candidates(category)
     made.set_model_version_tag(name, "2", "metrics", '{"image_auroc": 1.0}')
     made.set_model_version_tag(name, "1", "turned_down", "{}")
-    made.delete_model_version_tag(name, "3", "turned_down")
     assert errors(category) == [
-        "-candidates/1: was turned down by its tag turned_down alone: made by hand, or cut short",
+        "-candidates/1: was turned down by its tag turned_down alone: made by hand",
         "-candidates/2: not as entry 5 of the log says: tag metrics",
-        "-candidates/3: was turned down by the log alone: made by hand, or cut short",
     ]
+
+
+def test_a_refusal_that_was_cut_short_is_a_note_and_a_repetition_ends_it(made: MlflowClient, category: str) -> None:
+    made.delete_model_version_tag(candidates(category), "3", "turned_down")  # as it is between entry and tag
+    assert errors(category) == []
+    assert notes(category) == [
+        "was turned down by Grace, entry 13 of the log, but has no tag turned_down: cut short, or deleted by hand; "
+        f"repeat `destseg turn-down {category} --version 3`"
+    ]
+    assert turn_down(category, why="as before", version=3).why == "c too"
+    assert verify(category).findings == ()
 
 
 def test_a_comparison_that_nobody_wrote_into_the_log_is_found(made: MlflowClient, category: str) -> None:
@@ -259,13 +268,13 @@ def test_a_comparison_that_nobody_wrote_into_the_log_is_found(made: MlflowClient
     ]
 
 
-def test_an_intent_that_was_cut_short_is_a_note(made: MlflowClient, category: str) -> None:
+def test_an_intent_that_was_refused_or_cut_short_is_a_note(made: MlflowClient, category: str) -> None:
     address = f"models:/{candidates(category)}/1"
     log.append(made, category, event="promoting", subject=address, content={"replaces": "1", "tags": {}}, who="Ada")
     assert errors(category) == []
     (note,) = notes(category)
     assert note.startswith(f"promoting {address} by Ada, ")
-    assert note.endswith(" was not carried out: cut short")
+    assert note.endswith(" was not carried out: refused to that account, or cut short")
 
 
 @pytest.mark.usefixtures("store")
