@@ -95,24 +95,36 @@ def download(name: str, expected: Mapping[str, str], into: Path) -> Path:
 def kept(place: Path, expected: Mapping[str, str], of: str, download: Callable[[Path], Path]) -> Path:
     """The folder of files with these SHA-256s below `place`, downloaded once, and checked whenever it is asked for.
 
-    `download` puts it somewhere into the folder that it is given; `of` names what the files belong to.
+    `download` puts it somewhere into the folder that it is given; `of` names what the files belong to. An Error leaves
+    nothing of it there.
     """
     folder = place / _short(expected)
-    if folder.is_dir():
-        try:
-            integrity.check(folder, expected, of=of)
-        except Error:
-            shutil.rmtree(folder, ignore_errors=True)  # spoiled in the cache: the registry has the truth
-        else:
-            return folder
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as temporary:
-        got = download(Path(temporary))
-        integrity.check(got, expected, of=of)
-        try:
-            got.rename(folder)
-        except OSError:  # another process has put the same, checked files there meanwhile
-            integrity.check(folder, expected, of=of)
+    try:
+        if folder.is_dir():
+            try:
+                integrity.check(folder, expected, of=of)
+            except Error:
+                shutil.rmtree(folder, ignore_errors=True)  # spoiled in the cache: the registry has the truth
+            else:
+                return folder
+        place.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=place, prefix=".download-") as temporary,
+            explained(f"reading {of} into {place}"),
+        ):
+            got = download(Path(temporary))
+            integrity.check(got, expected, of=of)
+            try:
+                got.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+                integrity.check(folder, expected, of=of)  # another process has put the same files there meanwhile
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise Error(
+            f"{of} cannot be kept in {place} ({said}); make room there, or set DESTSEG_CACHE to a folder that can"
+        ) from None
     return folder
 
 

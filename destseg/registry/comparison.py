@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from destseg import Error
 from destseg.registry import integrity
 from destseg.registry.addresses import kept
-from destseg.registry.connection import experiment, explained, released, released_experiment
+from destseg.registry.connection import experiment, released, released_experiment
 from destseg.registry.history import NOTHING
 from destseg.registry.listing import address
 from destseg.registry.log import append
@@ -100,19 +100,14 @@ def _stored(
 def fetch(candidate: "ModelVersion", found: Reference) -> Path:
     """The folder of the comparison's files in the cache, each as it was when it was logged."""
     of = f"the comparison of {address(candidate)}"
-    return kept(memo.cache() / "comparisons", found.files, of, lambda into: download(of, found, into))
+    return kept(memo.cache() / "comparisons", found.files, of, lambda into: download(found, into))
 
 
-def download(of: str, found: Reference, into: Path) -> Path:
+def download(found: Reference, into: Path) -> Path:
     """The folder of the comparison's files as the registry has them now, downloaded below `into`."""
     import mlflow
 
-    with explained(f"reading {of}"):
-        try:
-            got = mlflow.artifacts.download_artifacts(run_id=found.run_id, artifact_path=FOLDER, dst_path=str(into))
-        except OSError as error:
-            raise Error(f"{of}: the files of its run {found.run_id} are not there ({error})") from None
-    return Path(got)
+    return Path(mlflow.artifacts.download_artifacts(run_id=found.run_id, artifact_path=FOLDER, dst_path=str(into)))
 
 
 def present(candidate: "ModelVersion", champion: "ModelVersion | None") -> Path:

@@ -27,7 +27,7 @@ def stored(version: "ModelVersion") -> str | None:
             download(name, expected, Path(temporary))
             record = mlflow.artifacts.download_artifacts(run_id=version.run_id, dst_path=str(Path(temporary) / "run"))
             if compared := comparison.reference(version):
-                got = comparison.download(of, compared, Path(temporary) / "compared")
+                got = comparison.download(compared, Path(temporary) / "compared")
                 integrity.check(got, compared.files, of=of)
         except (Error, MlflowException, OSError, ValueError) as error:
             return " ".join(str(error).split())[:300]

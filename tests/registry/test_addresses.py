@@ -1,3 +1,4 @@
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from destseg import Error
-from destseg.registry import addresses
-from destseg.registry.connection import released
+from destseg.registry import addresses, comparison
+from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
@@ -82,3 +83,41 @@ def test_a_version_that_was_released_under_the_name_in_the_cache_is_loaded(
     package.rename(package.with_name(addresses.fetch(version).name))
     monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "elsewhere"))
     assert (addresses.fetch(version) / "model.safetensors").read_bytes() == b"a"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_cache_that_cannot_be_written_is_named(
+    train: Callable[..., Path], category: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("a")
+    candidate = connect().get_model_version(candidates(category), "1")
+    cache = tmp_path / "elsewhere"
+    cache.mkdir()
+    monkeypatch.setenv("DESTSEG_CACHE", str(cache))
+    for name in ("models", "comparisons"):
+        (cache / name).touch()
+    with pytest.raises(Error, match=rf"/1 cannot be kept in {cache}/models \(File exists\); make room there"):
+        addresses.fetch(candidate)
+    with pytest.raises(Error, match=rf"the comparison of .*/1 cannot be kept in {cache}/comparisons \(File exists\)"):
+        comparison.present(candidate, None)
+
+
+def test_a_disk_that_ends_leaves_nothing(
+    results: Callable[..., Path],
+    lineage: Callable[..., Lineage],
+    store: Path,  # noqa: ARG001  # of the session, not of this process's working directory
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = results("full", weights=bytes(300_000))
+    uri = submit("full", lineage(root, "a", category="full"), root=root).model_uri
+    monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path / "cache"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # bytes of a file, as where the disk has no more
+    try:
+        with pytest.raises(Error, match=rf"into {tmp_path}/cache/models did not succeed; .*File too large"):
+            addresses.resolve(uri)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "cache/models").iterdir()) == []
+    assert (addresses.resolve(uri) / "model.safetensors").stat().st_size == 300_000
