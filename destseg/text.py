@@ -1,6 +1,10 @@
-"""Text from outside, for terminals and logs."""
+"""Text from outside: what may be kept of it, and how terminals and logs show it."""
 
 import re
+
+from destseg import Error
+
+LONGEST_REASON = 2000  # characters
 
 
 def printable(text: str) -> str:
@@ -11,3 +15,25 @@ def printable(text: str) -> str:
 def without_login(address: str) -> str:
     """An address as it may be shown: `user:password@` left out."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", address)
+
+
+def reason(why: str) -> str:
+    """A reason as it is kept: UTF-8, on one line, not empty."""
+    said = " ".join(typed(why, "--why").split())
+    if not said:
+        raise Error("this needs a reason; give it with --why, or on the page in its field")
+    if len(said) > LONGEST_REASON:
+        raise Error(f"the reason has {len(said)} characters; {LONGEST_REASON} may be kept")
+    return printable(said)
+
+
+def typed(text: str, option: str) -> str:
+    """`text`, which came with `option`; an Error where its bytes were no UTF-8, for nothing could keep it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Error(
+            f"{option} is no UTF-8 text at its character {error.start + 1}: {printable(text)[:80]}; type it in a "
+            "terminal that is set to UTF-8"
+        ) from None
+    return text

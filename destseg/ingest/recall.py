@@ -13,6 +13,7 @@ from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.files import remove as delete
 from destseg.ingest.publish import ATTEMPTS, publish
 from destseg.storage import versions
+from destseg.text import reason
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,7 @@ def recall(category: str, images: Sequence[str], why: str, root: Path = Path()) 
     Each is a name such as train/good/x.png, or the first 8 and more characters of a SHA-256. A defect image takes its
     mask along. DVC needs the dataset in the workspace for it: it is pulled.
     """
-    if not why.strip():
-        raise Error("--why is empty; expected the reason for which these images go")
+    why = reason(why)
     versions.update(root)
     for _ in range(ATTEMPTS):
         names = _named(root, category, images)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from destseg import Error
 from destseg.dataset.layout import check_category
 from destseg.storage.process import QUIET
-from destseg.text import without_login
+from destseg.text import typed, without_login
 
 if TYPE_CHECKING:  # `import mlflow` takes seconds; a command that reads a local file must not pay for it
     from mlflow import MlflowClient
@@ -51,8 +51,10 @@ def released_experiment(category: str) -> str:
     return f"{released(category)}-released"
 
 
-def account() -> str:
-    """The name that this process signs in with, or else this machine's user."""
+def account(who: str | None = None) -> str:
+    """`who`, else the name that this process signs in with, else this machine's user."""
+    if who:
+        return typed(who, "--who")
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

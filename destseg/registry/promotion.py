@@ -24,8 +24,9 @@ from destseg.registry.listing import address
 from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.register import CHALLENGER, LOG_TAG
 from destseg.registry.released import inherited, release
-from destseg.registry.turn_down import reason, refusal
+from destseg.registry.turn_down import refusal
 from destseg.settings import PARAMS, read_section
+from destseg.text import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,7 +121,7 @@ def promote(
     `replaces` is the champion that the person saw, a released version or "none": an Error if it is another by now.
     `compared` is the SHA-256 of the comparison.json that the person saw, or "none": an Error likewise.
     """
-    why, who = reason(why), who or account()
+    why, who = reason(why), account(who)
     settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
     with explained(f"promoting {category}", rights=rights(category)):
         client = connect()
@@ -174,7 +175,7 @@ def rollback(
 
     After a rollback the next one goes one further back, never forth again. `replaces` as for `promote`.
     """
-    why, who = reason(why), who or account()
+    why, who = reason(why), account(who)
     with explained(f"rolling {category} back", rights=rights(category)):
         client = connect()
         line = settle(client, category)

@@ -22,7 +22,8 @@ from destseg.registry.history import released_versions
 from destseg.registry.listing import address
 from destseg.registry.register import CHALLENGER, SUPERSEDED, by_key, log_registration, settle
 from destseg.registry.released import RECALIBRATES, copy, inherited, recorded
-from destseg.registry.turn_down import reason, refusal
+from destseg.registry.turn_down import refusal
+from destseg.text import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +60,7 @@ def recalibrate(
     `rate` is the share of its calibration images that may lie above the threshold. What was proposed before is proposed
     again once a newer candidate has superseded it; an Error if it was turned down or released meanwhile.
     """
-    why, who = reason(why), who or account()
+    why, who = reason(why), account(who)
     rights = (
         f"EDIT on the registered models {candidates(category)} and {log_model(category)} and on the experiment "
         f"{released_experiment(category)}"

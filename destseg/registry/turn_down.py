@@ -11,6 +11,7 @@ from destseg.registry.connection import account, candidates, connect, explained,
 from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
 from destseg.registry.register import CHALLENGER
+from destseg.text import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,7 +41,7 @@ class TurnedDown:
 
 def turn_down(category: str, *, why: str, who: str | None = None, version: int | None = None) -> TurnedDown:
     """Marks the challenger, or candidate `version`, as not wanted; it is offered no more."""
-    why, who = reason(why), who or account()
+    why, who = reason(why), account(who)
     rights = f"EDIT on the registered models {candidates(category)} and {log_model(category)}"
     with explained(f"turning a candidate of {category} down", rights=rights):
         client = connect()
@@ -81,10 +82,3 @@ def _turned_down(candidate: "ModelVersion", who: str, why: str, when: str, *, cr
     return TurnedDown(
         model_uri=address(candidate), version=int(candidate.version), who=who, why=why, when=when, created=created
     )
-
-
-def reason(why: str) -> str:
-    """The reason without the space around it; an Error without one."""
-    if not why.strip():
-        raise Error("a promotion, rollback or refusal needs a reason; give it with --why")
-    return why.strip()

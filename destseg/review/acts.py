@@ -12,12 +12,10 @@ from typing import Any, Literal
 from destseg import Error
 from destseg.review.sessions import Session
 from destseg.storage.process import ProcessError, environment, run
-from destseg.text import printable
 
 AT_ONCE = 2  # each is a process of its own, with all of MLflow, beside the page
 TIMEOUT = 30 * 60.0
 MOST = 50  # acts of a session whose outcome is remembered
-LONGEST_REASON = 2000
 # Of the server's own environment nothing may speak for somebody else.
 LOGINS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_AUTH")
 Verb = Literal["promote", "rollback", "turn-down", "recalibrate"]
@@ -123,16 +121,6 @@ class Acts:
         except ProcessError as error:
             raise Error(_sentence(error)) from None
         return _result(output)
-
-
-def reason(text: str) -> str:
-    """A reason as it is kept: one line, not empty."""
-    said = " ".join(text.split())
-    if not said:
-        raise Error("a reason is needed; it is kept for ever with the version")
-    if len(said) > LONGEST_REASON:
-        raise Error(f"the reason has {len(said)} characters; {LONGEST_REASON} may be kept")
-    return printable(said)
 
 
 def _path(env: dict[str, str]) -> list[str]:

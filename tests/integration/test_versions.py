@@ -65,7 +65,7 @@ def test_what_is_no_image_or_all_of_them_is_not_taken_out(line: Line, lot: Recal
     normals = [name for name in versions.listing(root, "washer") if name.startswith("train/")]
     with pytest.raises(Error, match="would have no normal image left"):
         recall("washer", normals, "why", root)
-    with pytest.raises(Error, match="--why is empty"):
+    with pytest.raises(Error, match="needs a reason"):
         recall("washer", normals[:1], " ", root)
     assert line.version() == lot.dataset_version
     assert versions.is_clean(root)

@@ -1,6 +1,8 @@
 """A candidate that a person does not want: marked with who and why, offered no more."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,3 +71,16 @@ def test_a_reason_is_mandatory(train: Train, category: str) -> None:
     train("a")
     with pytest.raises(Error, match="needs a reason"):
         turn_down(category, why=" ")
+
+
+@pytest.mark.parametrize("verb", [["promote"], ["turn-down"], ["rollback"], ["recalibrate", "--rate", "0.1"]])
+@pytest.mark.parametrize("option", ["--why", "--who"])
+def test_bytes_that_are_no_utf8_end_a_command_before_it_writes_anything(
+    verb: list[str], option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    command = [sys.executable, "-m", "destseg", *verb, "washer", "--why=x", f"{option}=gr".encode() + b"\xfcn"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"destseg: {option} is no UTF-8 text at its character 3: gr\\udcfcn; type it")
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from destseg.registry.comparison import CONTENT
 from destseg.registry.connection import released
 from destseg.registry.history import NOTHING
 from destseg.registry.rest import Version
-from destseg.review.acts import Act, Verb, reason
+from destseg.review.acts import Act, Verb
 from destseg.review.logbook import refusal
 from destseg.review.pages.category import look, look_now
 from destseg.review.pages.evidence import evidence, stand
@@ -17,6 +17,7 @@ from destseg.review.pages.session import Form, SignedIn, TheDesk, checked_form
 from destseg.review.render import clock, page, share
 from destseg.review.sessions import Session
 from destseg.review.standing import Standing, created, whole
+from destseg.text import reason
 
 router = APIRouter()
 KEPT = "Your name, your reason and the time are kept for ever in the history."
