@@ -17,6 +17,7 @@ GOOD = "good"
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,47}"
 """What a category's name is, as a regular expression."""
 _NAME = re.compile(NAME_PATTERN)
+RESERVED = ("-candidates", "-released", "-log")  # what the registry appends to a category's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,12 @@ def check_category(name: str) -> str:
     """`name` if it can be a folder, a stage and a registered model alike, else an Error."""
     if not _NAME.fullmatch(name):
         raise Error(f"category {name!r}: expected 1 to 48 of a-z, 0-9, _ and -, the first a letter or digit")
+    if name.endswith(RESERVED):  # whoever trains it could write what is the other category's
+        other = name.rpartition("-")[0]
+        raise Error(
+            f"category {name!r}: the registry would take it for a part of category {other!r}; choose a name that does "
+            f"not end in {', '.join(RESERVED)}"
+        )
     return name
 
 

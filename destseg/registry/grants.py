@@ -33,8 +33,6 @@ class Thing:
 
 def things(category: str) -> tuple[Thing, ...]:
     """What a category has in MLflow: candidates and the runs behind them, the released model and its runs, the log."""
-    if category.endswith(("-candidates", "-released", "-log")):  # its trainers would get what is another category's
-        raise Error(f"category {category!r}: its models would be named as another category's; choose another end")
     return (
         Thing("registered_model", candidates(category)),
         Thing("experiment", released(category)),

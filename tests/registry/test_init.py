@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from destseg import Error
+from destseg.dataset.layout import check_category
 from destseg.registry import log
 from destseg.registry.connection import candidates, connect, log_model, released, released_experiment
 from destseg.registry.evidence import Lineage
@@ -74,6 +75,15 @@ def test_a_name_that_is_none_or_another_category_s_makes_nothing(wrong: str) -> 
     with pytest.raises(Error, match=f"category '{re.escape(wrong)}': "):
         init(["first", wrong], {})
     assert connect().get_experiment_by_name(released("first")) is None
+
+
+def test_no_category_can_be_named_as_what_another_one_has_in_the_registry() -> None:
+    others = {thing.name.removeprefix("destseg-") for thing in things("washer")} - {"washer"}
+    assert len(others) == 3
+    for name in others:
+        with pytest.raises(Error, match="take it for a part of category 'washer'; choose a name that does not"):
+            check_category(name)
+    assert check_category("washer-logs") == "washer-logs"
 
 
 def test_an_account_with_two_roles_has_the_stronger_permission() -> None:
