@@ -6,8 +6,10 @@ import struct
 import threading
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from destseg import Error
 from destseg.files import sha256
@@ -17,6 +19,7 @@ from destseg.review.comparison import GALLERY, Comparison, Reference, read
 
 LIMITS = {CONTENT: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes
 PARITY = "artifacts/package/parity.json"  # among the files of a logged model
+PARITY_LIMIT = 2**20
 PICTURE_LIMIT = 8 * 2**20
 DIRECTORY_LIMIT = 16 * 2**20
 _END = struct.Struct("<4s4H2LH")  # the end of a zip archive without a comment
@@ -35,7 +38,7 @@ class Artifacts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # those that somebody holds
         self._comparisons: OrderedDict[str, Comparison] = OrderedDict()
         self._galleries: OrderedDict[str, Gallery] = OrderedDict()
 
@@ -73,10 +76,11 @@ class Artifacts:
             digest = None
         if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
             return ""
-        path = self._kept(digest)
-        with self._one_at_a_time(digest):
-            if not path.is_file() or sha256(path) != digest:
-                registry.download_model(version, PARITY, path, limit=2**20, sha256=digest)
+
+        def download(path: Path) -> None:
+            registry.download_model(version, PARITY, path, limit=PARITY_LIMIT, sha256=digest)
+
+        path = self._cached(digest, f"parity.json of {version.address}", PARITY_LIMIT, download)
         return path.read_text(encoding="utf-8", errors="replace")
 
     def report(self, registry: Rest, run_id: str, name: str, limit: int) -> Path:
@@ -89,15 +93,22 @@ class Artifacts:
         return path
 
     def _file(self, registry: Rest, named: Reference, name: str) -> Path:
-        digest = named.files[name]
-        path = self._kept(digest)
-        with self._one_at_a_time(digest):  # of many pictures that are asked for at once, one downloads the gallery
-            if not path.is_file() or sha256(path) != digest:
-                registry.download(named.run_id, f"comparison/{name}", path, limit=LIMITS[name], sha256=digest)
-        return path
+        digest, limit = named.files[name], LIMITS[name]
 
-    def _kept(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+        def download(path: Path) -> None:
+            registry.download(named.run_id, f"comparison/{name}", path, limit=limit, sha256=digest)
+
+        return self._cached(digest, name, limit, download)
+
+    def _cached(self, digest: str, what: str, limit: int, download: Callable[[Path], None]) -> Path:
+        """The file with this SHA-256; `download` puts it there."""
+        path = self._folder / digest[:2] / digest
+        with self._one_at_a_time(digest):  # of many pictures that are asked for at once, one downloads the gallery
+            if path.is_file() and (size := path.stat().st_size) > limit:  # there as a file that may be larger
+                raise Error(f"{what} has {size} bytes, at most {limit}; register or compare again")
+            if not path.is_file() or sha256(path) != digest:
+                download(path)
+        return path
 
     def _one_at_a_time(self, digest: str) -> threading.Lock:
         with self._lock:

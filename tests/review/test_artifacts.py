@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from destseg import Error
+from destseg.registry.rest import Rest, Version
 from destseg.review import artifacts
-from destseg.review.artifacts import Gallery
+from destseg.review.artifacts import PARITY_LIMIT, Artifacts, Gallery
 from destseg.review.comparison import read, reference
 
 from .comparisons import ADDED, content, write
@@ -207,3 +208,26 @@ def test_a_tag_that_destseg_did_not_write_is_refused(change: dict) -> None:
         reference(json.dumps(TAG | change))
     with pytest.raises(Error, match="compare again"):
         reference("no JSON")
+
+
+def parity_of(folder: Path, content: bytes) -> Version:
+    """A version whose parity.json has this content, which lies in the cache `folder` already."""
+    digest = hashlib.sha256(content).hexdigest()
+    (folder / digest[:2]).mkdir(parents=True, exist_ok=True)
+    (folder / digest[:2] / digest).write_bytes(content)
+    tags = {"files": json.dumps({"parity.json": digest})}
+    return Version(name="destseg-washer", version=1, creation_timestamp=0, run_id=None, tags=tags)
+
+
+def test_a_parity_report_that_names_a_larger_file_of_the_cache_is_refused(tmp_path: Path) -> None:
+    known, registry = Artifacts(tmp_path), Rest("http://127.0.0.1:9")
+    assert known.parity(registry, parity_of(tmp_path, b"{}")) == "{}"
+    with pytest.raises(Error, match=rf"parity\.json of models:/destseg-washer/1 has {PARITY_LIMIT + 1} bytes, at most"):
+        known.parity(registry, parity_of(tmp_path, bytes(PARITY_LIMIT + 1)))
+
+
+def test_what_was_looked_at_leaves_no_lock(tmp_path: Path) -> None:
+    known, registry = Artifacts(tmp_path), Rest("http://127.0.0.1:9")
+    for number in range(20):
+        known.parity(registry, parity_of(tmp_path, b"%d" % number))
+    assert len(known._locks) == 0
