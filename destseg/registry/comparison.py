@@ -1,6 +1,7 @@
 """The record of a comparison: files of a run of their own, which one tag on the candidate names with their SHA-256s."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from destseg.registry import integrity
 from destseg.registry.addresses import kept
 from destseg.registry.connection import experiment, released, released_experiment
 from destseg.registry.history import NOTHING
-from destseg.registry.listing import address
+from destseg.registry.listing import Versioned, address
 from destseg.registry.log import append
 from destseg.storage import memo
 
@@ -22,6 +23,7 @@ TAG = "comparison"
 COMPARED = "compared"  # the entry of the log
 FOLDER = "comparison"  # of the run's files
 CONTENT = "comparison.json"
+GALLERY = "gallery.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +42,34 @@ class Reference:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def reference(candidate: "ModelVersion") -> Reference | None:
-    """The comparison that the candidate's tag names; None where it was never compared."""
-    text = candidate.tags.get(TAG)
+def reference(version: Versioned) -> Reference | None:
+    """The comparison that the version's tag names; None where it has none; an Error where destseg did not write it."""
+    text = version.tags.get(TAG)
     if text is None:
         return None
     try:
         found = Reference(**json.loads(text))
-        if not isinstance(found.files, dict) or CONTENT not in found.files:
-            raise ValueError(f"no {CONTENT} among its files")
-        if not all(isinstance(value, str) for value in (found.run_id, found.champion, *found.files.values())):
-            raise ValueError("not all of it is text")
+        _check(found)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Error(
-            f"{address(candidate)}: its tag {TAG} cannot be read ({error}); run `destseg compare --again`"
+            f"{address(version)}: its tag {TAG} cannot be read ({error}); run `destseg compare --again`"
         ) from None
     return found
+
+
+def _check(found: Reference) -> None:
+    """ValueError unless each part is such as `to_tag` writes: whoever may set a tag has set it."""
+    if not isinstance(found.files, dict) or not {CONTENT, GALLERY} <= found.files.keys():
+        raise ValueError(f"no {CONTENT} and {GALLERY} among its files")
+    rows = [
+        ("run_id", found.run_id, "[0-9a-f]{32}"),
+        ("champion", found.champion, f"[0-9]{{1,9}}|{NOTHING}"),
+        ("dataset_version", found.dataset_version, ".{1,200}"),
+        *((name, value, "[0-9a-f]{64}") for name, value in found.files.items()),
+    ]
+    for name, value, shape in rows:
+        if not isinstance(value, str) or not re.fullmatch(shape, value):
+            raise ValueError(f"{name} is {str(value)[:80]!r}")
 
 
 def digest(candidate: "ModelVersion") -> str:

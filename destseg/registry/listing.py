@@ -20,6 +20,10 @@ class Versioned(Protocol):
     """What is read of a version, be it MLflow's own entity or what its REST API answers (rest.py)."""
 
     @property
+    def name(self) -> str:
+        """Of the registered model."""
+
+    @property
     def version(self) -> int | str:
         """Its number."""
 
@@ -47,7 +51,7 @@ class Listed:
         return self.category, self.version.name == released(self.category), int(self.version.version)
 
 
-def address(version: "ModelVersion") -> str:
+def address(version: Versioned) -> str:
     """models:/NAME/VERSION."""
     return f"models:/{version.name}/{version.version}"
 

@@ -13,9 +13,9 @@ from weakref import WeakValueDictionary
 
 from destseg import Error
 from destseg.files import sha256
-from destseg.registry.comparison import CONTENT
+from destseg.registry.comparison import CONTENT, GALLERY, Reference
 from destseg.registry.rest import Rest, Version
-from destseg.review.comparison import GALLERY, Comparison, Reference, read
+from destseg.review.comparison import Comparison, read
 
 LIMITS = {CONTENT: 64 * 2**20, GALLERY: 4 * 2**30}  # bytes
 PARITY = "artifacts/package/parity.json"  # among the files of a logged model

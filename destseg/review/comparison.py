@@ -6,10 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from destseg import Error
-from destseg.registry.comparison import CONTENT, TAG
+from destseg.registry.comparison import CONTENT
 
-GALLERY = "gallery.zip"
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[list[Text], Field(max_length=20_000)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -20,15 +18,6 @@ KINDS = Field(max_length=1000)  # as many defect types: each has a row at every 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Reference(_Part):
-    """The tag of a version that names its comparison."""
-
-    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    champion: Annotated[str, Field(pattern=r"^([0-9]{1,9}|none)$")]
-    dataset_version: Text
-    files: dict[Text, Sha256]
 
 
 class Kind(_Part):
@@ -201,19 +190,6 @@ class Comparison(_Part):
     images: Annotated[list[Image], Field(max_length=100_000)]
     operating_points: Annotated[list[Point], Field(max_length=1000)]
     current: int | None = None
-
-
-def reference(tag: str | None) -> Reference | None:
-    """What the version's tag says; None where it has none; an Error where the tag was not written by destseg."""
-    if not tag:
-        return None
-    try:
-        found = Reference.model_validate_json(tag)
-    except ValidationError as error:
-        raise Error(f"the tag `{TAG}` is not what `destseg compare` writes ({_said(error)}); compare again") from None
-    if missing := {CONTENT, GALLERY} - found.files.keys():
-        raise Error(f"the tag `{TAG}` does not name {' and '.join(sorted(missing))}; compare again")
-    return found
 
 
 def read(path: Path) -> Comparison:

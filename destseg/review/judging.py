@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 from destseg.registry import comparison
+from destseg.registry.comparison import Reference
 from destseg.registry.gates import Facts, Gate, mismatch, run
 from destseg.registry.history import NOTHING
 from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.rest import Rest, Version
 from destseg.review.artifacts import Artifacts
-from destseg.review.comparison import Comparison, Reference
+from destseg.review.comparison import Comparison
 from destseg.settings import PARAMS, read_section
 
 

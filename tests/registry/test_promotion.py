@@ -156,7 +156,7 @@ EDITED = (
     ("metrics", "[1]", r"has tag `metrics` '\[1\]', expected a JSON dict"),
     ("requirements", "{}", "has tag `requirements` '{}', expected a JSON list"),
     ("comparison", "[" * 4000, "its tag comparison cannot be read"),
-    ("comparison", '{"run_id": 1, "champion": "", "dataset_version": "", "files": {"comparison.json": ""}}', "not all"),
+    ("comparison", '{"run_id": 1, "champion": "", "dataset_version": "", "files": {}}', "no comparis"),
     (
         "comparison",
         '{"run_id": "", "champion": "", "dataset_version": "", "files": ["comparison.json"]}',

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from destseg import Error
 from destseg.dataset.layout import check_category
-from destseg.registry.comparison import TAG
+from destseg.registry.comparison import Reference, reference
 from destseg.registry.connection import candidates
 from destseg.registry.gates import Gate
 from destseg.registry.rest import Absent, Forbidden, Version
-from destseg.review.comparison import Comparison, Reference, reference
+from destseg.review.comparison import Comparison
 from destseg.review.desk import Desk
 from destseg.review.judging import judge
 from destseg.review.sessions import Session
@@ -52,7 +52,7 @@ class Stand:
 def stand(desk: Desk, session: Session, category: str, version: Version, champion: Version | None) -> Stand:
     """Runs the gates on what the registry has, for a caller who may read the version."""
     try:
-        named = reference(version.tags.get(TAG))
+        named = reference(version)
     except Error as error:
         return Stand(gates=(), named=None, doubt=str(error))
     try:
@@ -67,7 +67,7 @@ def stand(desk: Desk, session: Session, category: str, version: Version, champio
 def evidence(desk: Desk, session: Session, category: str, number: int) -> Evidence:
     """Version and comparison; an Error where there is none."""
     version = candidate(session, category, number)
-    named = reference(version.tags.get(TAG))
+    named = reference(version)
     if named is None:
         raise Error(f"candidate {number} of {category} was not compared yet; `destseg compare {category}` does it")
     found = desk.artifacts.comparison(session.registry, named)

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from destseg.registry.comparison import GALLERY
 from destseg.registry.rest import Absent
 from destseg.review.artifacts import PICTURES
-from destseg.review.comparison import GALLERY
 from destseg.review.desk import Desk
 from destseg.review.gallery import PAGE, VIEWS, counts, says, select
 from destseg.review.pages.evidence import evidence

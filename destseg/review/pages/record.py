@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from destseg.evaluation.meanings import MEANINGS
-from destseg.registry.comparison import TAG
+from destseg.registry.comparison import reference
 from destseg.registry.rest import Absent
-from destseg.review.comparison import number_tags, reference
+from destseg.review.comparison import number_tags
 from destseg.review.curves import charts
 from destseg.review.pages.category import look
 from destseg.review.pages.evidence import compared
@@ -25,7 +25,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
     if version is None:
         raise Absent(f"{category} had no champion with version {number}")
     after = next((one for one in found.line if one.version > number), None)
-    named = reference(version.tags.get(TAG))
+    named = reference(version)
     comparison, doubt = compared(desk, session, category, named)
     return page(
         request,
