@@ -23,7 +23,6 @@ def content(*, champion: int | None = None, metrics: Mapping[str, float | None] 
         "false_rejects": {"count": 1, "images": 20, "rate": 0.05, "low": 0.001, "high": 0.249},
         "calibration": {**threshold, "heat_low": 0.25, "heat_high": 0.625},
         "latency_ms": 40.0,
-        "golden_wrong": [],
     }
     former = {**copy.deepcopy(model), "address": f"models:/destseg-washer/{champion}", "version": champion}
     difference = {"low": -0.01, "high": 0.01}

@@ -12,6 +12,7 @@ BUILD = Path("build")
 TEACHER = BUILD / "teacher.safetensors"
 STUDENT = "student.safetensors"  # these two below build/<category>
 SEGMENTATION = "segmentation.safetensors"
+GALLERY = "gallery.zip"  # the pictures of a comparison
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 GOOD = "good"
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,47}"

@@ -1,24 +1,21 @@
 """Challenger and champion, both evaluated anew on one acceptance set: what a person decides by."""
 
 import datetime
-import json
 import logging
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from destseg import __version__, files
-from destseg.dataset.layout import GOOD
+from destseg import __version__
+from destseg.dataset.layout import GALLERY, GOOD
 from destseg.evaluation.acceptance import Acceptance, acceptance
 from destseg.evaluation.measured import Measured, measure
 from destseg.evaluation.paired import Comparison, Difference, compare
-from destseg.evaluation.pictures import GALLERY, Gallery
+from destseg.evaluation.pictures import Gallery
 from destseg.model.device import device
 from destseg.model.machine import sentence
 
-COMPARISON = "comparison.json"
 METRICS = ("image_auroc", "pixel_ap")  # of which there is an interval of the difference
 log = logging.getLogger(__name__)
 
@@ -29,12 +26,11 @@ def compute(
     champion: Path | None,
     into: Path,
     *,
-    golden: Sequence[str] = (),
     root: Path = Path(),
 ) -> dict[str, Any]:
-    """Compares two packages on the dataset in `root`: comparison.json, challenger.npz, champion.npz, gallery.zip.
+    """Compares two packages on the dataset in `root`; returns what comparison.json holds of it.
 
-    They are written into the existing folder `into`; returns the content of comparison.json. Neither model's code runs.
+    challenger.npz, champion.npz and gallery.zip are written into the existing folder `into`. Neither model's code runs.
     """
     with (
         tempfile.TemporaryDirectory() as made,
@@ -53,21 +49,19 @@ def compute(
     after.summary.save(into / "challenger.npz")
     if before is not None:
         before.summary.save(into / "champion.npz")
-    content = {
+    return {
         "category": category,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "destseg": __version__,
         "machine": sentence(device()),
         "synthetic": found.synthetic,
         "kinds": _counts(found),
-        "challenger": after.to_dict(golden),
-        "champion": None if before is None else before.to_dict(golden),
+        "challenger": after.to_dict(),
+        "champion": None if before is None else before.to_dict(),
         **_compared(before, after, synthetic=found.synthetic),
         "images": _images(before, after),
         **after.points.to_dict(),
     }
-    files.write_text(into / COMPARISON, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return content
 
 
 def _counts(found: Acceptance) -> dict[str, int]:

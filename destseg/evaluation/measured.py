@@ -13,7 +13,7 @@ from PIL import Image
 
 from destseg import Error
 from destseg.dataset.images import load, load_mask
-from destseg.dataset.layout import GOOD, Sample
+from destseg.dataset.layout import Sample
 from destseg.evaluation import figures
 from destseg.evaluation.operating import OperatingPoints, operating_points
 from destseg.evaluation.paired import place
@@ -66,13 +66,7 @@ class Measured:
             found[kind] = {"images": images, "caught": None if escapes is None else images - escapes.count}
         return found
 
-    def wrong(self, golden: Sequence[str]) -> list[str]:
-        """Those of the golden images whose verdict is not right, or that are not in the acceptance set."""
-        kinds = dict(zip(self.summary.names.tolist(), self.summary.kinds.tolist(), strict=True))
-        verdict = dict(zip(self.summary.names.tolist(), self.rejected, strict=True))
-        return [name for name in golden if name not in kinds or verdict[name] is not (kinds[name] != GOOD)]
-
-    def to_dict(self, golden: Sequence[str]) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Its part of comparison.json, but for what the registry knows."""
         alarms, calibration = self.rates.false_rejects, self.summary.calibration
         known = None if calibration is None else calibration.to_dict()
@@ -84,7 +78,6 @@ class Measured:
             "false_rejects": None if alarms is None else {**vars(alarms), "rate": alarms.share},
             "calibration": None if known is None else {k: v for k, v in known.items() if k != "scores"},
             "latency_ms": self.latency_ms,
-            "golden_wrong": self.wrong(golden),
         }
 
 

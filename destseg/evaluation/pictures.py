@@ -14,7 +14,6 @@ from destseg.dataset.layout import dataset_dir
 from destseg.settings import PARAMS, read_section
 from destseg.storage.fetching import is_below
 
-GALLERY = "gallery.zip"
 QUALITY = 82  # of its pictures
 SHEET = 48  # images of the contact sheet at most
 SIDE = 256  # of the contact sheet's pictures, in pixels, the longer one

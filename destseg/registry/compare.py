@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destseg import Error, files
-from destseg.evaluation.pictures import GALLERY
+from destseg.dataset.layout import GALLERY
 from destseg.registry import comparison, images
 from destseg.registry.addresses import fetch, find
 from destseg.registry.changes import changes
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
-from destseg.registry.promotion_settings import PromotionSettings
 from destseg.registry.register import CHALLENGER
-from destseg.settings import PARAMS, read_section
 from destseg.storage import state, versions
 
 if TYPE_CHECKING:
@@ -66,7 +64,6 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
     """
     from destseg.evaluation.compare import compute  # seconds: it loads torch
 
-    settings = read_section("promotion", PromotionSettings, category=category, path=root / PARAMS)
     with explained(f"comparing {category}"):
         client = connect()
         candidate, champion = _pair(client, category, version)
@@ -81,7 +78,7 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
         packages = fetch(candidate), None if champion is None else fetch(champion)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            content = compute(category, *packages, folder, golden=settings.golden, root=root)
+            content = compute(category, *packages, folder, root=root)
             known = _completed(content, category, candidate, champion, root, folder / GALLERY)
             files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
             made = comparison.log(client, category, candidate, comparison.number(champion), folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destseg import Error
+from destseg.dataset.layout import GALLERY
 from destseg.registry import integrity
 from destseg.registry.addresses import kept
 from destseg.registry.connection import experiment, released, released_experiment
@@ -23,7 +24,6 @@ TAG = "comparison"
 COMPARED = "compared"  # the entry of the log
 FOLDER = "comparison"  # of the run's files
 CONTENT = "comparison.json"
-GALLERY = "gallery.zip"
 
 
 @dataclass(frozen=True, kw_only=True)

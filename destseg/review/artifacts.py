@@ -12,8 +12,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from destseg import Error
+from destseg.dataset.layout import GALLERY
 from destseg.files import sha256
-from destseg.registry.comparison import CONTENT, GALLERY, Reference
+from destseg.registry.comparison import CONTENT, Reference
 from destseg.registry.rest import Rest, Version
 from destseg.review.comparison import Comparison, read
 

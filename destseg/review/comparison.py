@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from destseg import Error
 from destseg.registry.comparison import CONTENT
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[list[Text], Field(max_length=20_000)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -68,7 +69,6 @@ class Model(_Part):
     false_rejects: FalseRejects | None
     calibration: Calibration | None
     latency_ms: float | None
-    golden_wrong: Texts
 
 
 class Difference(_Part):

@@ -35,7 +35,6 @@ def model(version: int, *, caught: dict[str, int], false_rejects: int, metrics: 
             "heat_high": 1.0,
         },
         "latency_ms": 21.5,
-        "golden_wrong": [],
     }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from destseg.registry.comparison import GALLERY
+from destseg.dataset.layout import GALLERY
 from destseg.registry.rest import Absent
 from destseg.review.artifacts import PICTURES
 from destseg.review.desk import Desk
