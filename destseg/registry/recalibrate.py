@@ -18,7 +18,7 @@ from destseg.model.card import CARD, ModelCard
 from destseg.registry import evidence, integrity
 from destseg.registry.addresses import fetch, find
 from destseg.registry.connection import account, candidates, connect, explained, log_model, released_experiment
-from destseg.registry.history import released_versions
+from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
 from destseg.registry.register import CHALLENGER, SUPERSEDED, by_key, log_registration, settle
 from destseg.registry.released import RECALIBRATES, copy, inherited, recorded
@@ -58,7 +58,7 @@ def recalibrate(
     """Registers the challenger, or candidate `version`, with the threshold that `rate` allows, as the new challenger.
 
     `rate` is the share of its calibration images that may lie above the threshold. What was proposed before is proposed
-    again once a newer candidate has superseded it; an Error if it was turned down or released meanwhile.
+    again once a newer candidate has superseded it; an Error if it was turned down, or is or was champion.
     """
     why, who = reason(why), account(who)
     rights = (
@@ -114,19 +114,21 @@ def _digest(text: str) -> str:
 
 
 def _check_undecided(client: "MlflowClient", category: str, former: "ModelVersion") -> None:
-    """An Error if the candidate, which has the proposed operating point, was turned down or released."""
+    """An Error if the candidate, which has the proposed operating point, was turned down or is or was champion."""
     if refused := refusal(client, category, former):
         raise Error(
             f"{refused}; it has the operating point that you propose: choose another one, or promote that candidate "
             "with --override and the reason"
         )
-    for version in released_versions(client, category):
-        if version.tags.get("candidate_version") == str(former.version):
-            raise Error(
-                f"candidate {former.version} of {category} has the operating point that you propose and was released, "
-                f"as version {version.version}; `destseg promote {category} --version {former.version}` makes it "
-                "champion again"
-            )
+    line = succession(released_versions(client, category))
+    if made := [one for one in line if one.tags.get("candidate_version") == str(former.version)]:
+        state, remedy = "was", f"`destseg promote {category} --version {former.version}` promotes it again"
+        if made[-1].version == line[-1].version:
+            state, remedy = "is", "choose another one"
+        raise Error(
+            f"candidate {former.version} of {category} has the operating point that you propose and {state} champion, "
+            f"as version {made[-1].version}; {remedy}"
+        )
 
 
 def _calibration(package: Path, of: str) -> Calibration:

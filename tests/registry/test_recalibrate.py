@@ -16,7 +16,7 @@ from destseg.registry import log
 from destseg.registry.addresses import find, resolve
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
-from destseg.registry.promotion import promote
+from destseg.registry.promotion import promote, rollback
 from destseg.registry.recalibrate import recalibrate
 from destseg.registry.register import submit, trained_already
 from destseg.registry.trace import Trace, trace
@@ -127,11 +127,15 @@ def test_what_was_turned_down_is_not_proposed_again(category: str, superseded: b
     assert find(connect(), candidates(category), alias="challenger").version == (3 if superseded else 2)
 
 
-def test_what_was_released_is_promoted_again_instead(
+def test_what_was_champion_is_promoted_again_instead(
     candidate: Path, category: str, compared: Callable[..., Any]
 ) -> None:
+    promote(category, why="first", root=candidate)
     recalibrate(category, rate=0.5, why="rejects too little")
     compared(category)
-    promote(category, why="better", root=candidate)
-    with pytest.raises(Error, match=rf"released, as version 1; `destseg promote {category} --version 2`"):
+    promote(category, why="better", override=True, root=candidate)
+    with pytest.raises(Error, match=r"candidate 2 of .* is champion, as version 2; choose another one"):
+        recalibrate(category, rate=0.5, why="again", version=1)
+    rollback(category, why="stops line 3")
+    with pytest.raises(Error, match=rf"was champion, as version 2; `destseg promote {category} --version 2` promotes"):
         recalibrate(category, rate=0.5, why="again", version=1)
