@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from destseg.inference.package import TOLERANCE
 from destseg.registry import gates
 from destseg.registry.gates import Facts, Gate
 from destseg.registry.promotion_settings import PromotionSettings
@@ -171,6 +172,9 @@ def test_every_golden_image_has_to_be_judged_rightly(name: str, rejected: bool |
     [
         (PARITY, True),
         ('{"tolerance": 0.001, "largest_difference": {"model.onnx": 0.01, "model.safetensors": 0.0}}', False),
+        ('{"tolerance": 0.1, "largest_difference": {"model.onnx": 0.01, "model.safetensors": 0.0}}', False),
+        ('{"tolerance": NaN, "largest_difference": {"model.onnx": 0.0, "model.safetensors": 0.0}}', False),
+        ('{"tolerance": 0.001, "largest_difference": {"model.safetensors": 0.0, "model.onnx": NaN}}', False),
         ('{"tolerance": 0.001, "largest_difference": {"model.safetensors": 0.0}}', False),
         ('{"tolerance": 0.001, "largest_difference": {}}', False),
         ("[]", False),
@@ -179,6 +183,10 @@ def test_every_golden_image_has_to_be_judged_rightly(name: str, rejected: bool |
 )
 def test_parity_must_be_stated_for_every_model_file(text: str, passed: bool) -> None:
     assert run(UNASKED, content(), parity=text)["parity"].passed is passed
+
+
+def test_the_parity_that_is_asked_for_is_what_a_package_is_made_with() -> None:
+    assert gates.PARITY == TOLERANCE
 
 
 def test_latency_names_the_machine() -> None:
