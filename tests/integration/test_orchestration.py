@@ -256,6 +256,15 @@ def test_housekeeping_lists_what_no_commit_names_and_removes_it_when_asked_to(fa
         assert ("would be removed" in cache) is not wanted
 
 
+def test_monitor_completes_where_no_person_is_needed_and_shows_every_category(factory: Factory) -> None:
+    found = factory.ended(factory.start("monitor"))
+    assert found["state_type"] == "COMPLETED", factory.story()
+    shown = {one["key"]: one for one in factory.artifacts(found["id"])}
+    rows = json.loads(shown["health"]["data"])
+    assert {row["category"] for row in rows} == set(CATEGORIES)
+    assert {row["severity"] for row in rows} <= {"ok", "warning"}
+
+
 def test_a_trigger_that_starts_nothing_is_reported(factory: Factory) -> None:
     program = (
         "from prefect.events import emit_event; from flows.ingest import VERSION_CREATED; "
