@@ -49,7 +49,7 @@ def poll() -> dict[str, Any]:
     return {"waiting": sorted(waiting), "no_category": strangers, "under_way": under, "started": started}
 
 
-@task
+@task(task_run_name="list-inbox")
 def list_inbox() -> dict[str, str]:
     """A digest of what waits for each category: the same as long as nothing comes or goes."""
     return digests(s3.list_objects(s3.bucket_name(), INBOX))

@@ -43,7 +43,8 @@ def add_contact_sheet(path: Path, category: str, came: Mapping[str, str], root: 
     directory = dataset_dir(category, root)
     settings = read_section("image", ImageSettings, category=category, path=root / PARAMS)
     here = [name for name in sorted(came) if is_below(name) and (directory / name).is_file()]
-    count, shown = min(SHEET, len(here)), []
+    count = min(SHEET, len(here))
+    shown: list[dict[str, str]] = []
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         gallery = Gallery(archive=archive)
         for name in (here[place * len(here) // count] for place in range(count)):
