@@ -22,7 +22,7 @@ from destseg.registry.grants import GRANTS, things
 from destseg.registry.history import history
 from destseg.registry.init import Initialised, init
 from destseg.registry.policy import promote_by_policy
-from destseg.registry.promotion import promote
+from destseg.registry.promotion import promote, rollback
 from destseg.registry.register import submit
 from destseg.registry.verify import NO_ENTRY, verify
 
@@ -362,7 +362,7 @@ def test_init_creates_nothing_where_it_cannot_grant(
         assert client.get_experiment_by_name(released("bolt")) is None
 
 
-def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_promotes_by_policy(
+def test_a_trainer_promotes_by_policy_while_an_administrator_lets_it_and_else_is_told_what_to_ask_for(
     registry: Registry,
     results: Callable[..., Path],
     lineage: Callable[..., Lineage],
@@ -393,12 +393,17 @@ def test_a_trainer_without_the_right_is_told_what_to_ask_for_and_with_it_promote
         ):
             promote_by_policy(name, root)
         assert [entry.version for entry in history(name)] == [1]
-        found = verify(name)
-        assert found.errors == []
-        assert "by trainer" in found.findings[-1].text
-        assert found.findings[-1].text.endswith("was not carried out: refused to that account, or cut short")
     with registry.account("admin"):
         init([name], {"trainer": trainer, "quality": [*quality, *trainer]})
     with registry.account("trainer"):
         assert promote_by_policy(name, root).promoted
         assert [entry.who for entry in history(name)] == ["quality", "trainer"]
+        assert verify(name).findings == ()
+    with registry.account("admin"):
+        init([name], {"trainer": trainer, "quality": quality})
+    with registry.account("trainer"):
+        with pytest.raises(Error, match=r"rolling nut back is not allowed to trainer"):
+            rollback(name, why="mine is worse")
+        (note,) = verify(name).findings  # the log could be written, the released model could not
+    assert (note.severity, "rolling-back" in note.text, "by trainer" in note.text) == ("note", True, True)
+    assert note.text.endswith("was not carried out: refused to that account, or cut short")

@@ -19,7 +19,7 @@ from destseg.local.servers import Servers
 from destseg.storage import versions
 from destseg.storage.process import ProcessError, run
 
-from .factory import FINAL, Factory
+from .factory import FINAL, PATIENCE, Factory
 from .postgres import postgres, programs
 
 CATEGORIES: dict[str, dict[str, Any]] = {
@@ -136,7 +136,7 @@ def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_m
     undisturbed = {**factory.servers.env, "DESTSEG_CACHE": str(tmp_path / "cache")}
     versions.git(tmp_path, "clone", "--quiet", str(factory.repository.origin), "clone")
     for command in (["dvc", "pull", "data/mvtec/bolt.dvc"], ["dvc", "repro", "student@bolt"]):
-        run(command, cwd=tmp_path / "clone", env=undisturbed, timeout=240)
+        run(command, cwd=tmp_path / "clone", env=undisturbed, timeout=PATIENCE)
     weights = sha256(tmp_path / "clone/build/bolt/student.safetensors")
     assert json.loads(factory.candidates("bolt")[-1]["files"])["model.safetensors"] == weights
 

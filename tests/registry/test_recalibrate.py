@@ -101,8 +101,7 @@ def test_the_same_operating_point_is_proposed_once(candidate: Path, category: st
         recalibrate(category, rate=0.25, why=" ")
 
 
-@pytest.mark.usefixtures("candidate")
-def test_what_a_newer_candidate_superseded_is_proposed_again(category: str) -> None:
+def test_what_was_superseded_is_proposed_again(candidate: Path, category: str) -> None:  # noqa: ARG001  # fixture
     first = recalibrate(category, rate=0.5, why="rejects too little")
     assert recalibrate(category, rate=0.25, why="rather this one", version=1).version == 3
     again = recalibrate(category, rate=0.5, why="after all", who="Ada", version=1)
@@ -115,9 +114,8 @@ def test_what_a_newer_candidate_superseded_is_proposed_again(category: str) -> N
     assert verify(category).errors == []
 
 
-@pytest.mark.usefixtures("candidate")
 @pytest.mark.parametrize("superseded", [False, True])
-def test_what_was_turned_down_is_not_proposed_again(category: str, superseded: bool) -> None:
+def test_what_was_turned_down_stays_so(candidate: Path, category: str, superseded: bool) -> None:  # noqa: ARG001  # fixture
     recalibrate(category, rate=0.5, why="rejects too little")
     turn_down(category, why="stops line 3", who="Ada", version=2)
     if superseded:
