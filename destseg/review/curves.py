@@ -35,7 +35,7 @@ KINDS = (
     Kind(
         name="pixel_precision_recall",
         title="Precision and recall of the pixels",
-        meaning="how much of what is marked is defect, for how much of the defects is marked; the upper right is best",
+        meaning="how pure the marked area is for how much of the defects it covers; the upper right is best",
         x="recall",
         y="precision",
         bound="at least",
