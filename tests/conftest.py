@@ -126,7 +126,8 @@ class Origin:
 def make_bucket(server: str) -> str:
     """Name of a new, empty bucket."""
     name = f"test-{uuid.uuid4().hex[:12]}"
-    boto3.client("s3", endpoint_url=server).create_bucket(Bucket=name)
+    # A session of its own: boto3.client would go on with the keys that its first caller had in the environment.
+    boto3.Session().client("s3", endpoint_url=server).create_bucket(Bucket=name)
     return name
 
 

@@ -160,7 +160,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any, str]]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "anyone")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3, sqs = (boto3.client(kind, endpoint_url=f"http://{host}:{port}") for kind in ("s3", "sqs"))
+    s3, sqs = (boto3.Session().client(kind, endpoint_url=f"http://{host}:{port}") for kind in ("s3", "sqs"))
     queue = sqs.create_queue(QueueName="inbox")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     s3.create_bucket(Bucket="destseg")
