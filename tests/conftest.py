@@ -17,6 +17,8 @@ import pytest
 # Loaded before any heavy library: one thread per test process, so that parallel tests don't fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What they do they mostly wait for, so that others have the cores.
+LONGEST = ("test_orchestration", "test_flows", "test_pipeline")
 PARAMS = """\
 # Parameters of the tests.
 seed: 0
@@ -41,8 +43,8 @@ DVC_CONFIG = """\
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take minutes first, so that at the end no worker waits long for the other."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    """The files that take minutes first, the longest before all: at the end no worker waits long for another."""
+    items.sort(key=lambda item: ("integration" not in item.path.parts, item.path.stem not in LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
