@@ -156,7 +156,7 @@ def predict(
         typer.Option(
             help="Of the convolutions. The threshold belongs to float32 scores; bfloat16 is faster on hardware that "
             "has it and shifts each score a little, so that images near the threshold may get the other verdict. "
-            "auto: bfloat16 where the hardware has it."
+            "auto: bfloat16 where the hardware is faster with it."
         ),
     ] = "float32",
     batch: Annotated[

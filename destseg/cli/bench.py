@@ -40,7 +40,7 @@ def bench_infer(
     size: Size = 256,
     batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 8,
     width: Width = 256,
-    precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the hardware has it.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the hardware is faster with it.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Images a second of the whole network, beside the published forward pass and the machine's peak."""

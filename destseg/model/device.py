@@ -1,8 +1,10 @@
 """Where the networks run, and in which precision."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -62,7 +64,7 @@ def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware; elsewhere it would be slower than float32."""
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch from 2.11 on
@@ -71,10 +73,31 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+@cache
+def is_faster_in_bfloat16() -> bool:
+    """Whether this processor convolves faster in bfloat16 than in float32; tried once, for a fifth of a second.
+
+    To have the instructions is not enough (docs/performance.md): one processor is 2.7 times as fast, one half as fast.
+    """
+    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    for _ in range(5):
+        for dtype in best:
+            maps, kernel = (
+                torch.ones(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
+                for shape in ((2, 256, 32, 32), (256, 256, 3, 3))
+            )
+            start = time.perf_counter()
+            torch.nn.functional.conv2d(maps, kernel)
+            best[dtype] = min(best[dtype], time.perf_counter() - start)
+    return best[torch.bfloat16] < 0.8 * best[torch.float32]
+
+
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """Of the convolutions; `auto` is bfloat16 where the hardware has it."""
-    narrow = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-    return torch.bfloat16 if narrow else torch.float32
+    """Of the convolutions; `auto` is bfloat16 where the hardware is faster with it."""
+    if precision == "auto":
+        gains = has_bfloat16(device) and (device.type == "cuda" or is_faster_in_bfloat16())
+        return torch.bfloat16 if gains else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:

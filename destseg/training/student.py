@@ -41,7 +41,7 @@ class StudentSettings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     precision: Precision = "auto"
-    """auto: bfloat16 where the hardware has it; losses are float32 always."""
+    """auto: bfloat16 where the hardware is faster with it; losses are float32 always."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
