@@ -20,7 +20,16 @@ def doubled(x: Tensor) -> Tensor:
 def test_nothing_is_compiled_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DESTSEG_COMPILE", raising=False)
     assert compiled(doubled) is doubled
-    assert isinstance(arithmetic(CPU, "float32"), WeightGradients)
+
+
+@pytest.mark.parametrize(("capability", "products"), [("AVX2", True), ("DEFAULT", True), ("AVX512", False)])
+def test_weight_gradients_are_matrix_products_where_those_are_faster(
+    capability: str, products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DESTSEG_COMPILE", raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert isinstance(arithmetic(CPU, "float32"), WeightGradients) is products
+    assert not isinstance(arithmetic(CPU, "bfloat16"), WeightGradients)
 
 
 @pytest.mark.parametrize("mode", ["on", "graphs"])
