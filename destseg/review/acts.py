@@ -104,7 +104,7 @@ class Acts:
                 act.said = "the page itself failed; its log says more"
                 raise
             finally:
-                act.owner.memory.forget()
+                act.owner.forget()
                 with self._lock:
                     self._busy.discard(act.owner.user)
                     act.state = state

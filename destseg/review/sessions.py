@@ -31,6 +31,8 @@ class Session:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     memory: Memory = field(default_factory=Memory, repr=False)
+    overview: Memory = field(default_factory=Memory, repr=False)
+    """All categories at a glance, which the account's next session begins with."""
     acts: "dict[str, Act]" = field(default_factory=dict, repr=False)
     """What it has decided, by id, the oldest first."""
     begun: float
@@ -42,6 +44,11 @@ class Session:
         if self.password is not None:
             found |= {"MLFLOW_TRACKING_USERNAME": self.user, "MLFLOW_TRACKING_PASSWORD": self.password}
         return found
+
+    def forget(self) -> None:
+        """Something was changed: the registry is asked anew."""
+        self.memory.forget()
+        self.overview.forget()
 
     def close(self) -> None:
         """Ends its connections and lets go of what it has decided, so that no password outlives it."""
@@ -56,13 +63,15 @@ class Sessions:
         self._clock = clock
         self._lock = threading.Lock()
         self._by_id: dict[str, Session] = {}
+        self._overviews: dict[str, Memory] = {}
 
     def begin(self, user: str, registry: Rest, password: str | None) -> Session:
         """A new session under a new id."""
         now = self._clock()
-        session = Session(user=user, registry=registry, password=password, begun=now, used=now)
         with self._lock:
             self._forget_ended(now)
+            overview = self._overviews.setdefault(user, Memory())
+            session = Session(user=user, registry=registry, password=password, overview=overview, begun=now, used=now)
             own = sorted((one for one in self._by_id.values() if one.user == user), key=lambda one: one.used)
             for one in own[: max(0, len(own) - MOST_OF_ONE + 1)]:
                 self._by_id.pop(one.id).close()

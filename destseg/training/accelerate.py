@@ -27,7 +27,7 @@ class CompileSettings:
 
 
 def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The context of a forward pass that learns: bfloat16 convolutions, or float32 with the fastest weight gradients."""
+    """The context of a forward pass that learns: bfloat16 convolutions, or float32 with fast weight gradients."""
     plain = device.type == "cpu" and dtype_of(precision, device) == torch.float32
     products = torch.backends.cpu.get_cpu_capability() != "AVX512"  # with it oneDNN's own weight gradients are faster
     if plain and products and read_environment(CompileSettings).compile == "off":

@@ -1,7 +1,7 @@
 """Weight gradients of float32 convolutions by matrix products, for training on a processor.
 
-In channels last and on AVX2 oneDNN computes them at 30 to 70 % of a matrix product's rate (docs/performance.md); the sums
-are the same in another order.
+In channels last, on AVX2, oneDNN computes them at 30 to 70 % of a matrix product's rate (docs/performance.md); the
+sums are the same in another order.
 """
 
 from typing import Any

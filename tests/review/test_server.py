@@ -119,6 +119,16 @@ def test_every_form_needs_the_token_of_its_session(factory: Factory, ada: Visito
     assert ada.web.post("/sign-in", data={"user": "ada", "password": "x", "csrf": ""}).status_code == 403
 
 
+def test_signing_in_again_shows_at_once_what_the_account_saw_last(factory: Factory, ada: Visitor) -> None:
+    assert CATEGORY in ada.web.get("/rows").text
+    again, other = Visitor(factory.page), Visitor(factory.page)
+    again.sign_in("ada")
+    other.sign_in("ingest")
+    assert CATEGORY in again.web.get("/").text
+    first = other.web.get("/").text
+    assert (CATEGORY in first, "Reading the registry" in first) == (False, True)
+
+
 def test_what_was_compared_anew_meanwhile_is_looked_at_first(ada: Visitor) -> None:
     form = {"csrf": ada.token(HERE), "why": "looks good"}
     for known in ({}, {"comparison": "none"}, {"comparison": "0" * 64}):

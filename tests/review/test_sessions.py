@@ -101,3 +101,14 @@ def test_a_command_gets_the_accounts_own_login(clock: Clock) -> None:
         "MLFLOW_TRACKING_PASSWORD": "secret",
     }
     assert known.begin("root", Rest(URL), None).environment() == {"MLFLOW_TRACKING_URI": URL}
+
+
+def test_the_overview_outlives_the_session_for_its_account_alone_until_something_is_changed(clock: Clock) -> None:
+    known = Sessions(clock)
+    first = begin(known)
+    assert first.overview.get("rows", 10, lambda: 1) == 1
+    known.end(first)
+    second, other = begin(known), begin(known, "grace")
+    assert (second.overview.known("rows"), other.overview.known("rows")) == (1, None)
+    second.forget()
+    assert begin(known).overview.known("rows") is None

@@ -58,7 +58,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, category: str, numb
 def glance(request: Request, desk: TheDesk, session: SignedIn, category: str, number: int) -> Response:
     """Gates and verdict in a line, for the list of categories, which asks for those in sight."""
     version = candidate(session, category, number)
-    rows: list[Row] = session.memory.known(OVERVIEW) or []
+    rows: list[Row] = session.overview.known(OVERVIEW) or []
     row = next((row for row in rows if row.category == category), None)
     champion = row.champion if row else look(session, category).champion
     stands = stand(desk, session, category, version, champion)

@@ -16,24 +16,24 @@ from destseg.review.sessions import Session
 router = APIRouter()
 KEY = "overview"
 FRESH = 10.0  # seconds for which an answer is shown as it is
-KEPT = 600.0  # for which it is shown at first, while a new one is read: the registry takes seconds for 200 categories
+KEPT = (
+    24 * 3600.0
+)  # for which it is shown at first, while a new one is read: the registry takes a second for 200 categories
 Text = Annotated[str, Query(max_length=100)]
 
 
 def overview(session: Session, seconds: float = FRESH) -> list[Row] | None:
     """All rows, read anew when they are older; None when the registry does not answer, for a thread of its own."""
     with contextlib.suppress(Error):
-        return session.memory.get(KEY, seconds, lambda: rows(session.registry))
+        return session.overview.get(KEY, seconds, lambda: rows(session.registry))
     return None
 
 
 @router.get("/")
 def categories(request: Request, session: SignedIn, q: Text = "", waiting: bool = False) -> Response:
-    """At once: with the rows as they were a moment ago, or with none, which then come by themselves."""
-    age = session.memory.age(KEY)
-    known = None
-    if age is not None and age <= KEPT:
-        known = session.memory.get(KEY, KEPT, lambda: rows(session.registry))
+    """At once: with the rows as the account saw them last, or with none; those of now then come by themselves."""
+    age = session.overview.age(KEY)
+    known = session.overview.known(KEY) if age is not None and age <= KEPT else None
     if age is None or age > FRESH:
         threading.Thread(target=overview, args=(session,), daemon=True).start()
     return _page(request, session, "categories.html", known, q, waiting, complete=age is not None and age <= FRESH)
@@ -42,7 +42,7 @@ def categories(request: Request, session: SignedIn, q: Text = "", waiting: bool 
 @router.get("/rows")
 def table(request: Request, session: SignedIn, q: Text = "", waiting: bool = False) -> Response:
     """The rows as they are now."""
-    found = session.memory.get(KEY, FRESH, lambda: rows(session.registry))
+    found = session.overview.get(KEY, FRESH, lambda: rows(session.registry))
     return _page(request, session, "_rows.html", found, q, waiting, complete=True)
 
 
