@@ -8,7 +8,7 @@ import httpx
 from prefect import flow, get_run_logger, task
 
 from destseg import Error
-from destseg.storage import versions
+from destseg.storage import stages, versions
 from destseg.storage.fetching import pull
 from destseg.storage.memo import cache
 from destseg.storage.sharing import alone
@@ -82,15 +82,21 @@ def fetch_dataset(root: Path, category: str) -> None:
 @task(**PERSISTENT, task_run_name="reproduce-{category}")
 def reproduce(root: Path, category: str) -> None:
     """Runs the stages of this category that were not run before on the same: `dvc repro --pull`."""
-    dvc(root, "repro", "--pull", f"package@{category}", timeout=TRAINING_SECONDS)
+    # One by one, as DVC reads the stages of all categories to find what comes before a stage: 5 s of 200.
+    dvc(root, "repro", "--pull", "--single-item", *stages.names(root, category), timeout=TRAINING_SECONDS)
 
 
 @task(**PERSISTENT, task_run_name="push-results-{category}")
 def push_results(root: Path, category: str) -> None:
     """Sends the stages' outputs and the run cache to the remote, for an engineer's `dvc repro --pull`."""
-    # By name: to find the stages behind `package` (--with-deps), DVC reads those of all categories, 5 s of 200.
-    stages = versions.lock_entries(root, category)
-    dvc(root, "push", "--run-cache", *stages, str(versions.pointer(category)), timeout=TRANSFER_SECONDS)
+    dvc(
+        root,
+        "push",
+        "--run-cache",
+        *stages.names(root, category),
+        str(versions.pointer(category)),
+        timeout=TRANSFER_SECONDS,
+    )
 
 
 @task(**PERSISTENT, task_run_name="register-{category}")

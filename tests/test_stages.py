@@ -1,5 +1,6 @@
 """Each stage of dvc.yaml depends on the code that it runs, all of it and nothing else."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import typer
 import yaml
 
 from destseg.cli import app
+from destseg.storage import stages
 
 from .imports import ROOT, reached
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+OUTS = ("outs", "metrics", "plots")
 
 
 def verbs(group: typer.Typer, prefix: str = "") -> dict[str, Callable[..., Any]]:
@@ -63,6 +68,16 @@ def test_a_stage_does_not_rerun_for_code_that_it_never_runs(stage: str) -> None:
     run = reached(verb_of(stage))
     unused = [dep for dep in code_deps(stage) if not any(covers(dep, path) for path in run)]
     assert unused == [], f"remove these from the deps of stage {stage} in dvc.yaml"
+
+
+def test_the_stages_of_a_category_need_nothing_that_none_of_them_made_before() -> None:
+    made: set[str] = set()
+    for name in stages.names(ROOT, "washer"):
+        stage = yaml.safe_load(json.dumps(definition(name.partition("@")[0])).replace("${item.category}", "washer"))
+        needed = [dep for dep in stage["deps"] if dep.startswith("build/")]
+        assert [dep for dep in needed if not any(covers(out, dep) for out in made)] == [], name
+        made |= {out if isinstance(out, str) else next(iter(out)) for kind in OUTS for out in stage.get(kind, [])}
+    assert "build/washer/package" in made
 
 
 def test_every_dependency_on_code_exists() -> None:

@@ -25,7 +25,7 @@ from destseg.local.progress import Progress
 from destseg.local.repository import Repository
 from destseg.local.servers import Servers
 from destseg.local.summary import METRICS, Outcome, Summary
-from destseg.storage import s3, versions
+from destseg.storage import s3, stages, versions
 
 
 def demo(root: Path = Path(), *, folder: Path = FOLDER, settings: DemoSettings = DemoSettings()) -> Summary:  # noqa: B008  # frozen
@@ -139,7 +139,7 @@ class Demo:
 
     def reproduce(self) -> None:
         """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; copies the reports."""
-        keys = {category: versions.training_key(self.checkout, category) for category in self.categories}
+        keys = {category: stages.training_key(self.checkout, category) for category in self.categories}
         reports = {category: self.folder / "reports" / category for category in self.categories}
         stale = [name for name in self.categories if _read(reports[name] / "training-key") != keys[name]]
         if not stale:

@@ -14,7 +14,7 @@ from destseg import Error
 from destseg.dataset.layout import build_dir
 from destseg.registry import images, integrity
 from destseg.settings import PARAMS, read_params
-from destseg.storage import versions
+from destseg.storage import stages, versions
 
 PACKAGE = "package"
 CARD = "model.json"
@@ -22,7 +22,6 @@ LINEAGE = "lineage/lineage.json"  # among the files of the run
 LINEAGE_TAG = "lineage"  # of the version: that file's SHA-256
 LOSSES = ("student", "segmentation")
 FOLDERS = ("evaluation", "validation")
-LAST = ("evaluate", "package")  # the stages whose results are registered
 ABSENT = {"deleted", "not in cache"}  # DVC's words
 SOURCES = ("destseg", "flows", "data", ".dvc", "dvc.yaml", "params.yaml")  # what a training reads
 
@@ -55,8 +54,8 @@ def lineage(category: str, root: Path) -> Lineage:
         dataset_url=_dataset_url(root, dataset_version),
         commit=versions.head(root),
         clean=not versions.git(root, "status", "--porcelain", "--", *SOURCES).strip(),
-        training_key=versions.training_key(root, category),
-        lock=versions.lock_entries(root, category),
+        training_key=stages.training_key(root, category),
+        lock=stages.lock_entries(root, category),
         params=resolved_params(category, root),
         teacher={str(key): str(value) for key, value in card(category, root)["teacher"].items()},
     )
@@ -67,7 +66,7 @@ def check_current(category: str, root: Path) -> None:
 
     Results that DVC has removed or not downloaded are no matter: what is registered is read, and must be there.
     """
-    output = versions.dvc(root, "status", "--json", "--with-deps", *(f"{stage}@{category}" for stage in LAST))
+    output = versions.dvc(root, "status", "--json", *stages.names(root, category))
     try:
         status = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
     except (StopIteration, ValueError):

@@ -14,7 +14,7 @@ from destseg.files import sha256
 from destseg.registry import evidence, images, integrity, log, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
 from destseg.registry.listing import address
-from destseg.storage import versions
+from destseg.storage import stages, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +49,7 @@ def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
     with explained(f"registering {category}"):
         client = connect()
-        former = by_key(client, category, versions.training_key(root, category))
+        former = by_key(client, category, stages.training_key(root, category))
         if former is not None:
             log_registration(client, category, former)
             settle(client, category)
@@ -87,7 +87,7 @@ class Known:
 
 def look_up(category: str, *, root: Path = Path()) -> Known:
     """Whether the repository as it stands was trained and registered before."""
-    key = versions.training_key(root, category)
+    key = stages.training_key(root, category)
     number = trained_already(category, key)
     return Known(
         dataset_version=versions.dataset_version(root, category),

@@ -1,20 +1,22 @@
 """How a dataset in a workspace stands to its version: whether it is that version, and whether the remote has it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from destseg import Error
-from destseg.storage import versions
+from destseg.storage import pushed, versions
+from destseg.storage.process import run
 
-_NOT_IN_REMOTE = {"new", "missing"}  # DVC's words; "deleted" is there and not in the local cache
+_LONG = 600.0  # seconds: a slow network, not a dead one
 
 
 def check_checked_out(root: Path, category: str) -> None:
     """An Error unless data/mvtec/<category>/ holds exactly the files of its dataset version."""
     pointer = versions.pointer(category)
     version = versions.dataset_version(root, category)
-    if _status(versions.dvc(root, "status", "--json", str(pointer))):
+    if _answer(versions.dvc(root, "status", "--json", str(pointer))):
         raise Error(
             f"{root / pointer.with_suffix('')} is not dataset version {version}, which {pointer} names; bring it here "
             f"with `dvc pull {pointer}`, or commit what was changed as a version of its own with `destseg dataset add`"
@@ -22,16 +24,19 @@ def check_checked_out(root: Path, category: str) -> None:
 
 
 def is_pushed(root: Path, category: str) -> bool:
-    """Whether the remote has every file of the category's dataset version; False without a remote."""
+    """Whether the remote has the category's dataset version; False without a remote.
+
+    As DVC sees it: where the version's list is, which it sends last, all its files are.
+    """
     if not versions.has_remote(root):
         return False
-    status = _status(versions.dvc(root, "status", "--cloud", "--json", str(versions.pointer(category))))
-    return not _NOT_IN_REMOTE & {str(state) for state in status.values()}
+    command = [sys.executable, "-I", pushed.__file__, versions.pointer(category).as_posix()]
+    return bool(_answer(run(command, cwd=root, timeout=_LONG))["absent"] == 0)
 
 
-def _status(output: str) -> dict[str, Any]:
+def _answer(output: str) -> dict[str, Any]:
     try:  # warnings may precede it
         found: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
     except (StopIteration, ValueError):
-        raise Error(f"`dvc status` gave no answer: {output[-300:]}") from None
+        raise Error(f"DVC gave no answer: {output[-300:]}") from None
     return found

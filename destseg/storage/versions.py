@@ -1,20 +1,17 @@
-"""Dataset versions, code versions and what was trained from them: git and DVC, both as subprocesses."""
+"""Dataset versions and code versions: git and DVC, both as subprocesses."""
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from destseg import Error
-from destseg.settings import read_params
 from destseg.storage.process import ProcessError, environment, run
 
 DATASETS = Path("data/mvtec")  # as dataset.layout has it, a floor above
-_NOT_TRAINING = ("categories", "ingest", "promotion", "monitor")  # sections of params.yaml that change no trained model
 _LOST_RACE = re.compile(r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value")
 _HINTS = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.autostage")
 _LONG = 600.0  # seconds: git over a slow network, not a dead one
@@ -208,83 +205,3 @@ def has_remote(root: Path) -> bool:
     """Whether the repository's DVC configuration names a remote."""
     files = [root / ".dvc/config", root / ".dvc/config.local"]
     return any("remote " in line for file in files if file.exists() for line in file.read_text().splitlines())
-
-
-def training_key(root: Path, category: str) -> str:
-    """SHA-256 over what a training depends on: dataset version, resolved parameters, stages and their code at HEAD.
-
-    Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second.
-    """
-    stages = _stages(root, category)
-    deps = {dep for stage in stages.values() for dep in stage["deps"]}
-    code = sorted(dep for dep in deps if not Path(dep).is_relative_to(DATASETS))  # the version stands for the data
-    known = {
-        "dataset": dataset_version(root, category),
-        "params": _resolved(root, category),
-        "stages": {name: stage["cmd"] for name, stage in stages.items()},
-        "code": sorted(git(root, "ls-tree", "HEAD", "--", *code).splitlines()) if code else [],
-        "uncommitted": git(root, "diff", "HEAD", "--", *code) if code else "",
-    }
-    return _sha256(known)
-
-
-def _resolved(root: Path, category: str) -> dict[str, Any]:
-    """params.yaml as this category sees it: its own overrides on top, nobody else's, without what trains nothing."""
-    params = read_params(root / "params.yaml")
-    resolved = {name: section for name, section in params.items() if name not in _NOT_TRAINING}
-    overrides = (params.get("categories") or {}).get(category) or {}
-    for name, section in overrides.items():
-        if name not in _NOT_TRAINING and section:
-            resolved[name] = {**(resolved.get(name) or {}), **section}
-    return resolved
-
-
-def _stages(root: Path, category: str) -> dict[str, dict[str, Any]]:
-    """Command and deps of dvc.yaml's stages, with this category in the places of their templates."""
-    try:
-        text = (root / "dvc.yaml").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Error(f"{root.resolve()} has no dvc.yaml; expected the root of a destseg repository") from None
-    found = (yaml.safe_load(text) or {}).get("stages") or {}
-    templates = re.compile(r"\$\{\s*(?:item(?:\.category)?|key)\s*\}")
-    stages = {}
-    for name, stage in found.items():
-        plain = stage.get("do", stage)
-        filled = yaml.safe_load(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
-        stages[name] = {"cmd": filled["cmd"], "deps": [_path(dep) for dep in filled["deps"]]}
-    return stages
-
-
-def _path(dep: str | Mapping[str, Any]) -> str:
-    return dep if isinstance(dep, str) else str(next(iter(dep)))
-
-
-def lock_entries(root: Path, category: str) -> dict[str, Any]:
-    """dvc.lock's entries of this category's stages and of `teacher`, by stage."""
-    try:
-        locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Error(f"{root.resolve()} has no dvc.lock; run `dvc repro` first") from None
-    stages = (locked or {}).get("stages") or {}
-    return {name: stages[name] for name in sorted(stages) if name == "teacher" or name.endswith(f"@{category}")}
-
-
-def lock_hash(entries: Mapping[str, Any]) -> str:
-    """SHA-256 over what entered these stages from outside them: data, parameters, code, commands.
-
-    What one stage hands to the next is left out: two trainings of the same on a GPU need not agree in every bit.
-    """
-    made = {out["path"] for entry in entries.values() for out in entry.get("outs", ())}
-    inputs = {
-        name: {
-            "cmd": entry.get("cmd"),
-            "params": entry.get("params"),
-            "deps": [dep for dep in entry.get("deps", ()) if dep["path"] not in made],
-        }
-        for name, entry in entries.items()
-    }
-    return _sha256(inputs)
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

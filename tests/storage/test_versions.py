@@ -1,6 +1,5 @@
-"""Which version of data and code is this, was it trained before, and who pushed first: on real git repositories."""
+"""Which version of data and code is this, and who pushed first: on real git repositories."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,81 +7,7 @@ import pytest
 from destseg import Error
 from destseg.storage import versions
 
-POINTER = "outs:\n- md5: {md5}.dir\n  size: 10\n  nfiles: 2\n  hash: md5\n  path: {category}\n"
-PARAMS = """\
-seed: 0
-student: {steps: 100, batch: 32}
-ingest: {min_batch: 1}
-promotion: {image_auroc: 0.9}
-monitor: {max_wait_days: 7}
-categories:
-  washer: {student: {steps: 200}, image: {}}
-  fabric: {student: {}}
-"""
-STAGES = """\
-stages:
-  teacher: {cmd: python -m destseg teacher, deps: [destseg/teacher.py]}
-  student:
-    matrix: {category: "${categories}"}
-    cmd: python -m destseg student ${item.category}
-    deps: [destseg/training, "data/mvtec/${item.category}/train", build/teacher.safetensors]
-"""
-LOCK = """\
-schema: '2.0'
-stages:
-  teacher: {cmd: t, outs: [{path: build/teacher.safetensors, md5: aa}]}
-  student@washer:
-    cmd: s
-    deps: [{path: data/mvtec/washer/train, md5: bb}, {path: build/teacher.safetensors, md5: aa}]
-    params: {params.yaml: {student.steps: 200}}
-    outs: [{path: build/washer/student.safetensors, md5: cc}]
-  student@fabric: {cmd: s}
-  student@big-washer: {cmd: s}
-"""
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with two categories, code and stages, and the bare origin it has been pushed to, side by side."""
-    folder = tmp_path_factory.mktemp("template")
-    root = folder / "project"
-    versions.git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
-    versions.git(folder, "init", "--quiet", "--initial-branch=main", "project")
-    versions.git(root, "remote", "add", "origin", "../origin.git")
-    for name, text in {
-        "params.yaml": PARAMS,
-        "dvc.yaml": STAGES,
-        "dvc.lock": LOCK,
-        "destseg/teacher.py": "teacher",
-        "destseg/training/student.py": "student",
-        "destseg/unused.py": "unused",
-        "data/mvtec/washer.dvc": POINTER.format(md5="0" * 32, category="washer"),
-        "data/mvtec/fabric.dvc": POINTER.format(md5="1" * 32, category="fabric"),
-    }.items():
-        write(root, name, text)
-    versions.commit(root, [Path()], "First")
-    assert versions.push(root)
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Path:
-    """A copy of the repository, and of its origin, for one test."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "project"
-
-
-def write(root: Path, name: str, text: str) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return Path(name)
-
-
-def changed(root: Path, name: str, old: str, new: str) -> None:
-    text = (root / name).read_text()
-    assert old in text
-    versions.commit(root, [write(root, name, text.replace(old, new))], f"Change {name}")
+from .projects import PARAMS, write
 
 
 def clone(project: Path, name: str) -> Path:
@@ -181,59 +106,3 @@ def test_a_push_that_the_server_refuses_is_an_error(project: Path) -> None:
     versions.commit(project, [write(project, "one.txt", "")], "One")
     with pytest.raises(Error, match="data/ only"):
         versions.push(project)
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("data/mvtec/fabric.dvc", "1" * 32, "2" * 32),
-        ("params.yaml", "fabric: {student: {}}", "fabric: {student: {steps: 7}}"),
-        ("params.yaml", "image_auroc: 0.9", "image_auroc: 0.95"),
-        ("params.yaml", "min_batch: 1", "min_batch: 5"),
-        ("params.yaml", "max_wait_days: 7", "max_wait_days: 3"),
-        ("params.yaml", "steps: 100", "steps: 150"),  # which washer overrides
-        ("destseg/unused.py", "unused", "changed"),
-        ("dvc.lock", "md5: cc", "md5: dd"),
-    ],
-)
-def test_what_changes_nothing_for_a_category_keeps_its_training_key(
-    project: Path, name: str, old: str, new: str
-) -> None:
-    before = versions.training_key(project, "washer")
-    changed(project, name, old, new)
-    assert versions.training_key(project, "washer") == before
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("data/mvtec/washer.dvc", "0" * 32, "2" * 32),
-        ("params.yaml", "washer: {student: {steps: 200}", "washer: {student: {steps: 201}"),
-        ("params.yaml", "batch: 32", "batch: 16"),
-        ("params.yaml", "seed: 0", "seed: 1"),
-        ("destseg/training/student.py", "student", "changed"),
-        ("destseg/teacher.py", "teacher", "changed"),
-        ("dvc.yaml", "destseg student", "destseg student --fast"),
-    ],
-)
-def test_what_a_training_depends_on_changes_its_key(project: Path, name: str, old: str, new: str) -> None:
-    before = versions.training_key(project, "washer")
-    changed(project, name, old, new)
-    assert versions.training_key(project, "washer") != before
-
-
-def test_the_lock_entries_are_the_categorys_own_and_the_teachers(project: Path) -> None:
-    assert list(versions.lock_entries(project, "washer")) == ["student@washer", "teacher"]
-
-
-@pytest.mark.parametrize(("old", "new", "same"), [("cc", "dd", True), ("aa", "ee", True), ("bb", "ff", False)])
-def test_the_lock_hash_is_of_what_went_in_not_of_what_came_out(project: Path, old: str, new: str, same: bool) -> None:
-    before = versions.lock_hash(versions.lock_entries(project, "washer"))
-    write(project, "dvc.lock", LOCK.replace(f"md5: {old}", f"md5: {new}"))
-    assert (versions.lock_hash(versions.lock_entries(project, "washer")) == before) is same
-
-
-def test_a_project_that_never_trained_says_so(project: Path) -> None:
-    (project / "dvc.lock").unlink()
-    with pytest.raises(Error, match=r"no dvc\.lock"):
-        versions.lock_entries(project, "washer")

@@ -1,0 +1,94 @@
+"""The stages of dvc.yaml for one category: their names, what a training by them depends on, what dvc.lock records."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from destseg import Error
+from destseg.settings import read_params
+from destseg.storage import versions
+
+_NOT_TRAINING = ("categories", "ingest", "promotion", "monitor")  # sections of params.yaml that change no trained model
+_SHARED = "teacher"  # the one stage that every category needs
+
+
+def names(root: Path, category: str) -> list[str]:
+    """What DVC calls the stages from the category's dataset to its package, in dvc.yaml's order, which is theirs.
+
+    With these names DVC reads these stages alone; to find them behind `package` it reads those of all categories.
+    """
+    stages = _read(root).items()
+    found = [f"{name}@{category}" if "matrix" in stage or "foreach" in stage else name for name, stage in stages]
+    return [name for name in found if _concerns(name, category)]
+
+
+def training_key(root: Path, category: str) -> str:
+    """SHA-256 over what a training depends on: dataset version, resolved parameters, stages and their code at HEAD.
+
+    Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second.
+    """
+    stages = _stages(root, category)
+    deps = {dep for stage in stages.values() for dep in stage["deps"]}
+    # The dataset version stands for the data.
+    code = sorted(dep for dep in deps if not Path(dep).is_relative_to(versions.DATASETS))
+    known = {
+        "dataset": versions.dataset_version(root, category),
+        "params": _resolved(root, category),
+        "stages": {name: stage["cmd"] for name, stage in stages.items()},
+        "code": sorted(versions.git(root, "ls-tree", "HEAD", "--", *code).splitlines()) if code else [],
+        "uncommitted": versions.git(root, "diff", "HEAD", "--", *code) if code else "",
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _resolved(root: Path, category: str) -> dict[str, Any]:
+    """params.yaml as this category sees it: its own overrides on top, nobody else's, without what trains nothing."""
+    params = read_params(root / "params.yaml")
+    resolved = {name: section for name, section in params.items() if name not in _NOT_TRAINING}
+    overrides = (params.get("categories") or {}).get(category) or {}
+    for name, section in overrides.items():
+        if name not in _NOT_TRAINING and section:
+            resolved[name] = {**(resolved.get(name) or {}), **section}
+    return resolved
+
+
+def _stages(root: Path, category: str) -> dict[str, dict[str, Any]]:
+    """Command and deps of dvc.yaml's stages, with this category in the places of their templates."""
+    templates = re.compile(r"\$\{\s*(?:item(?:\.category)?|key)\s*\}")
+    stages = {}
+    for name, stage in _read(root).items():
+        plain = stage.get("do", stage)
+        filled = yaml.safe_load(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
+        stages[name] = {"cmd": filled["cmd"], "deps": [_path(dep) for dep in filled["deps"]]}
+    return stages
+
+
+def _read(root: Path) -> dict[str, dict[str, Any]]:
+    try:
+        text = (root / "dvc.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Error(f"{root.resolve()} has no dvc.yaml; expected the root of a destseg repository") from None
+    return (yaml.safe_load(text) or {}).get("stages") or {}
+
+
+def _path(dep: str | Mapping[str, Any]) -> str:
+    return dep if isinstance(dep, str) else str(next(iter(dep)))
+
+
+def lock_entries(root: Path, category: str) -> dict[str, Any]:
+    """dvc.lock's entries of this category's stages and of `teacher`, by stage."""
+    try:
+        locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Error(f"{root.resolve()} has no dvc.lock; run `dvc repro` first") from None
+    stages = (locked or {}).get("stages") or {}
+    return {name: stages[name] for name in sorted(stages) if _concerns(name, category)}
+
+
+def _concerns(name: str, category: str) -> bool:
+    return name == _SHARED or name.endswith(f"@{category}")
