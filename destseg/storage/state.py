@@ -1,15 +1,11 @@
 """How a dataset in a workspace stands to its version: whether it is that version, and whether the remote has it."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from destseg import Error
-from destseg.storage import pushed, versions
-from destseg.storage.process import run
-
-_LONG = 600.0  # seconds: a slow network, not a dead one
+from destseg.storage import versions
 
 
 def check_checked_out(root: Path, category: str) -> None:
@@ -30,8 +26,7 @@ def is_pushed(root: Path, category: str) -> bool:
     """
     if not versions.has_remote(root):
         return False
-    command = [sys.executable, "-I", pushed.__file__, versions.pointer(category).as_posix()]
-    return bool(_answer(run(command, cwd=root, timeout=_LONG))["absent"] == 0)
+    return bool(versions.ask(root, "absent", versions.pointer(category).as_posix()) == 0)
 
 
 def _answer(output: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from destseg import Error
+from destseg.storage import objects
 from destseg.storage.process import ProcessError, environment, run
 
 DATASETS = Path("data/mvtec")  # as dataset.layout has it, a floor above
@@ -96,18 +98,22 @@ def listing(root: Path, category: str, commit: str | None = None) -> dict[str, s
 
     Of the version in the workspace, or of the one in `commit`.
     """
-    expected = (tracked(root, category, commit) if commit else _tracked(root, category)).get("nfiles")
-    path = DATASETS / category
-    at = ["--rev", commit] if commit else []
-    output = dvc(root, "ls", "-R", "--dvc-only", "--show-hash", "--json", *at, ".", path.as_posix(), timeout=_LONG)
-    try:
-        rows = json.loads(next(line for line in output.splitlines() if line.startswith("[")))  # warnings may precede it
-    except (StopIteration, json.JSONDecodeError):
-        rows = []
-    found = {str(row["path"]): str(row["md5"]) for row in rows if row.get("md5")}
-    if len(found) != expected:
-        raise Error(f"`dvc ls` lists {len(found)} files of {path}, expected {expected}; run `dvc status -c {path}.dvc`")
+    entry = tracked(root, category, commit) if commit else _tracked(root, category)
+    if not entry:
+        raise Error(f"commit {commit} has no dataset of {category}; expected {pointer(category)} in it")
+    found: dict[str, str] = ask(root, "list", str(entry["md5"]))
+    if len(found) != entry.get("nfiles"):
+        raise Error(
+            f"the list of dataset version {entry['md5']} has {len(found)} files, {pointer(category)} says "
+            f"{entry.get('nfiles')}; restore that file from git"
+        )
     return found
+
+
+def ask(root: Path, question: str, about: str) -> Any:
+    """The answer of objects.py in `root`."""
+    output = run([sys.executable, "-I", objects.__file__, question, about], cwd=root, timeout=_LONG)
+    return json.loads(output.splitlines()[-1])  # warnings may precede it
 
 
 def head(root: Path) -> str:

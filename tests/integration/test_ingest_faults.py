@@ -90,9 +90,9 @@ READING = {
     "bucket gone": (Fault("answers", status=404, code="NoSuchBucket"), "the bucket does not exist; create it"),
     "photographs stall": (Fault("stalls", "GET .*/inbox/"), r"inbox/washer/\S+ at .*Read timeout.*run again"),
     "photographs cut": (Fault("cuts the answer", "GET .*/inbox/"), "reset by peer.*run again"),
-    "dataset stalls": (Fault("stalls", "GET .*/dvc/"), "`dvc ls .* failed.*\n.*Read timeout"),
-    "dataset cut": (Fault("cuts the answer", "GET .*/dvc/"), "`dvc ls .* failed.*\n.*reset by peer"),
-    "dataset denied": (Fault("answers", "/dvc/", status=403, code="AccessDenied"), "`dvc ls .* failed.*\n.*Forbidden"),
+    "dataset stalls": (Fault("stalls", "GET .*/dvc/"), "list .* failed.*\n.*Read timeout"),
+    "dataset cut": (Fault("cuts the answer", "GET .*/dvc/"), "list .* failed.*\n.*reset by peer"),
+    "dataset denied": (Fault("answers", "/dvc/", status=403, code="AccessDenied"), "list .* failed.*\n.*Forbidden"),
 }
 
 

@@ -42,6 +42,20 @@ def test_a_dataset_whose_list_the_remote_has_lost_is_not_pushed(root: Path) -> N
     assert not state.is_pushed(root, "washer")
 
 
+def test_a_list_that_is_broken_here_is_brought_from_the_remote(root: Path) -> None:
+    versions.dvc(root, "push")
+    (listed,) = (root.parent / "cache").rglob("*.dir")
+    listed.chmod(0o644)
+    listed.write_text("[]")
+    assert versions.listing(root, "washer").keys() == {"train/a.png", "train/b.png"}
+
+
+def test_a_list_that_is_nowhere_is_named(root: Path) -> None:
+    shutil.rmtree(root.parent / "cache")
+    with pytest.raises(Error, match=r"Missing cache files(.|\n)*\.dir"):
+        versions.listing(root, "washer")
+
+
 def test_without_a_remote_nothing_is_pushed(root: Path) -> None:
     versions.dvc(root, "remote", "remove", "storage")
     assert not state.is_pushed(root, "washer")
