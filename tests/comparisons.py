@@ -37,6 +37,7 @@ def content(*, champion: int | None = None, metrics: Mapping[str, float | None] 
         "destseg": "0.1.0",
         "machine": "cpu, a processor, 2 cores, torch 2",
         "synthetic": False,
+        "clean": True,
         "pushed": True,
         "trained_on": {"challenger": [], "champion": None if champion is None else []},
         "kinds": {"good": 20, "dent": 10, "scratch": 20},

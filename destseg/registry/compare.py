@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from destseg import Error, files
 from destseg.dataset.layout import GALLERY
-from destseg.registry import comparison, images
+from destseg.registry import comparison, evidence, images
 from destseg.registry.addresses import fetch, find
 from destseg.registry.changes import changes
 from destseg.registry.connection import candidates, connect, explained
@@ -164,6 +164,7 @@ def _completed(
         **content,
         "dataset_version": versions.dataset_version(root, category),
         "commit": versions.head(root),
+        "clean": evidence.is_clean(root),
         "pushed": state.is_pushed(root, category),
         **known,
         "trained_on": {

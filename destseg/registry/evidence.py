@@ -23,7 +23,7 @@ LINEAGE_TAG = "lineage"  # of the version: that file's SHA-256
 LOSSES = ("student", "segmentation")
 FOLDERS = ("evaluation", "validation")
 ABSENT = {"deleted", "not in cache"}  # DVC's words
-SOURCES = ("destseg", "flows", "data", ".dvc", "dvc.yaml", "params.yaml")  # what a training reads
+SOURCES = ("destseg", "flows", "data", ".dvc", "dvc.yaml", "params.yaml")  # what a training and a comparison read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,17 @@ def lineage(category: str, root: Path) -> Lineage:
         dataset_version=dataset_version,
         dataset_url=_dataset_url(root, dataset_version),
         commit=versions.head(root),
-        clean=not versions.git(root, "status", "--porcelain", "--", *SOURCES).strip(),
+        clean=is_clean(root),
         training_key=stages.training_key(root, category),
         lock=stages.lock_entries(root, category),
         params=resolved_params(category, root),
         teacher={str(key): str(value) for key, value in card(category, root)["teacher"].items()},
     )
+
+
+def is_clean(root: Path) -> bool:
+    """Whether what a training or a comparison reads is as committed."""
+    return not versions.git(root, "status", "--porcelain", "--", *SOURCES).strip()
 
 
 def check_current(category: str, root: Path) -> None:

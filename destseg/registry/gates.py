@@ -92,6 +92,9 @@ def _compared(facts: Facts) -> Gate:
     good = content["kinds"].get(GOOD, 0)
     there = "there is no champion yet" if content["champion"] is None else f"{champion} is the present one"
     why = f"evaluated anew on {good} good images and {images - good} {defects}; {there}"
+    trained = facts.tags.get("dataset_version", "")
+    if trained != content["dataset_version"]:
+        why += f"; the challenger was trained on dataset version {trained[:8]}"
     seen = content["trained_on"]["challenger"]
     if seen is None:
         why += "; the list of the images that the challenger was trained on cannot be read, so it may have seen these"
@@ -259,6 +262,8 @@ def _lineage(facts: Facts) -> Gate:
         why = "the git tree had changes that were not committed when it was trained"
     elif facts.comparison is None:
         why = "whether the dataset version is in the DVC remote is not known before a comparison"
+    elif not facts.comparison["clean"]:
+        why = "the git tree had changes that were not committed when it was compared; `destseg compare --again` without"
     elif not facts.comparison["pushed"]:
         version = facts.comparison["dataset_version"]
         why = f"dataset version {version} is not in the DVC remote; `dvc push` it, then `destseg compare --again`"

@@ -173,6 +173,7 @@ class Comparison(_Part):
     destseg: Text
     machine: Text
     synthetic: bool
+    clean: bool
     pushed: bool
     trained_on: TrainedOn = TrainedOn()
     kinds: Annotated[dict[Text, Count], KINDS]

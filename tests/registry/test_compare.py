@@ -250,12 +250,21 @@ def test_a_challenger_is_not_judged_on_what_it_was_trained_on(repository: Reposi
     assert files_of(category)[1]["trained_on"] == {"challenger": [], "champion": seen}
 
 
-def test_data_that_nobody_pushed_fail_the_lineage(repository: Repository, category: str) -> None:
+def test_data_that_nobody_pushed_and_settings_that_nobody_committed_fail_the_lineage(
+    repository: Repository, category: str
+) -> None:
+    def lineage() -> str:
+        compare(category, again=True, root=repository.root)
+        found = promote(category, why="trial", override=True, root=repository.root)
+        return {gate.name: gate.why for gate in found.gates}["lineage"]
+
     repository.train("a", seed=1)
     shutil.rmtree(repository.remote)
-    compare(category, root=repository.root)
-    found = promote(category, why="trial", override=True, root=repository.root)
-    assert "is not in the DVC remote" in {gate.name: gate.why for gate in found.gates}["lineage"]
+    assert "is not in the DVC remote" in lineage()
+    repository.train("b", seed=2)
+    with (repository.root / "params.yaml").open("a") as params:
+        params.write("# nobody committed this\n")
+    assert "changes that were not committed when it was compared" in lineage()
 
 
 def test_what_cannot_be_told_of_the_changes_is_said(repository: Repository, category: str) -> None:

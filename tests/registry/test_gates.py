@@ -64,7 +64,7 @@ def test_what_a_challenger_was_trained_on_must_be_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["kinds", "challenger", "differences", "images", "dataset_version", "trained_on", "pushed"]
+    "part", ["kinds", "challenger", "differences", "images", "dataset_version", "trained_on", "clean", "pushed"]
 )
 def test_what_is_no_comparison_passes_no_gate_and_breaks_nothing(part: str) -> None:
     """Whoever may train could have written it."""
@@ -200,6 +200,9 @@ def test_lineage_names_what_is_missing() -> None:
     found = run(UNASKED, content(), tags={**TAGS, "commit": ""})["lineage"]
     assert (found.passed, found.why) == (False, "the version has no commit")
     assert not run(UNASKED, content(), tags={**TAGS, "git_clean": "false"})["lineage"].passed
+    found = run(UNASKED, content() | {"clean": False})["lineage"]
+    assert not found.passed
+    assert "changes that were not committed when it was compared" in found.why
     found = run(UNASKED, content() | {"pushed": False})["lineage"]
     assert not found.passed
     assert "is not in the DVC remote; `dvc push` it" in found.why

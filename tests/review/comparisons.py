@@ -85,6 +85,7 @@ def content(category: str, *, champion: int | None = None, images: int = 40, **c
         "destseg": "0.1.0",
         "machine": "2 cores of a test",
         "synthetic": False,
+        "clean": True,
         "pushed": True,
         "trained_on": {"challenger": [], "champion": None if champion is None else []},
         "kinds": dict(KINDS),
