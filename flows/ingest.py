@@ -9,7 +9,7 @@ from prefect.events import Event, Resource
 
 from destseg.storage import versions
 from flows.commands import PERSISTENT, destseg
-from flows.runs import Category, rename
+from flows.runs import Category, artifact_key, rename
 from flows.script import run_here
 from flows.workspace import workspace
 
@@ -50,7 +50,7 @@ def publish_counts(category: str, batch: dict[str, Any]) -> None:
     reasons = [f"- `{_UNPRINTABLE.sub('?', key)}`: {why}" for key, why in sorted(batch["reasons"].items())]
     version = batch["dataset_version"] or "no new one"
     lines = [f"**{category}**, dataset version: `{version}`", "", "| photographs | |", "|---|---|", *rows, "", *reasons]
-    create_markdown_artifact(key=f"batch-{category.replace('_', '-')}", markdown="\n".join(lines))
+    create_markdown_artifact(key=artifact_key("batch", category), markdown="\n".join(lines))
 
 
 @task(**PERSISTENT, task_run_name="announce-{category}")

@@ -18,6 +18,7 @@ from destseg.dataset.layout import GOOD, build_dir
 from destseg.evaluation.figures import data_uri
 from destseg.text import without_login
 from flows.commands import PERSISTENT
+from flows.runs import artifact_key
 
 WORST = 3  # images of each group
 _WIDTH = 720  # pixels of the picture, which travels inside the artifact
@@ -52,7 +53,7 @@ def publish_validation(root: Path, category: str) -> None:
         for found in sorted(verdict["expectations"], key=lambda found: (found["success"], found["severity"]))
     ]
     described = f"{category}: {'accepted' if verdict['accepted'] else 'REFUSED'}, {verdict['warnings']} warnings"
-    create_table_artifact(key=_key("validation", category), table=rows, description=described)
+    create_table_artifact(key=artifact_key("validation", category), table=rows, description=described)
 
 
 def publish_decision(category: str, compared: dict[str, Any] | None, promotion: dict[str, Any]) -> None:
@@ -75,7 +76,7 @@ def publish_metrics(category: str, compared: dict[str, Any]) -> None:
     champion = f"champion is {compared['champion']}" if compared["champion"] else "there is no champion yet"
     made = "; the defects are synthetic, for the dataset has no defect image" if compared["synthetic"] else ""
     described = f"{category}: {champion}; measured on dataset version {compared['dataset_version'][:8]}{made}"
-    create_table_artifact(key=_key("metrics", category), table=rows, description=described)
+    create_table_artifact(key=artifact_key("metrics", category), table=rows, description=described)
 
 
 @task(**PERSISTENT, task_run_name="publish-gates-{category}")
@@ -90,7 +91,7 @@ def publish_gates(category: str, compared: dict[str, Any] | None, promotion: dic
     ]
     verdict = f"{compared['verdict']}. " if compared else ""
     described = f"{promotion['model_uri']}: {verdict}{promotion['reason']}"
-    create_table_artifact(key=_key("gates", category), table=rows, description=described)
+    create_table_artifact(key=artifact_key("gates", category), table=rows, description=described)
 
 
 @task(**PERSISTENT, task_run_name="publish-worst-{category}")
@@ -102,7 +103,9 @@ def publish_worst(root: Path, category: str) -> None:
             f"{category}, from top to bottom: {', '.join(path.stem for path in sheets)}. Each: photograph, truth, "
             "heatmap. First the defects with the lowest anomaly scores, then the normal images with the highest."
         )
-        create_image_artifact(image_url=data_uri(_stacked(sheets)), key=_key("worst", category), description=described)
+        create_image_artifact(
+            image_url=data_uri(_stacked(sheets)), key=artifact_key("worst", category), description=described
+        )
 
 
 @task(**PERSISTENT, task_run_name="publish-links-{category}")
@@ -111,13 +114,15 @@ def publish_links(category: str, registered: dict[str, Any]) -> None:
     model_uri, server = registered["model_uri"], without_login(os.environ.get("MLFLOW_TRACKING_URI", "")).rstrip("/")
     if not server.startswith(("http://", "https://")):
         where = f"`{model_uri}` in `{server or 'the local registry'}`"
-        create_markdown_artifact(where, key=_key("challenger", category))
+        create_markdown_artifact(where, key=artifact_key("challenger", category))
         return
     name, _, version = model_uri.removeprefix("models:/").rpartition("/")
-    create_link_artifact(f"{server}/#/models/{name}/versions/{version}", model_uri, key=_key("challenger", category))
+    create_link_artifact(
+        f"{server}/#/models/{name}/versions/{version}", model_uri, key=artifact_key("challenger", category)
+    )
     run = f"{server}/#/experiments/{registered['experiment_id']}/runs/{registered['run_id']}"
     report = f"{run}/artifacts/evaluation/report.html"
-    create_link_artifact(report, f"{category}: report of the evaluation", key=_key("report", category))
+    create_link_artifact(report, f"{category}: report of the evaluation", key=artifact_key("report", category))
 
 
 def worst_cases(evaluation: Path) -> list[Path]:
@@ -142,11 +147,6 @@ def _stacked(sheets: list[Path]) -> Image.Image:
         stacked.paste(picture, (0, top))
         top += picture.height + _GAP
     return stacked
-
-
-def _key(what: str, category: str) -> str:
-    """Prefect takes a-z, 0-9 and dashes."""
-    return f"{what}-{category.replace('_', '-')}"
 
 
 def _round(value: float | None) -> float | None:

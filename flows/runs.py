@@ -1,5 +1,6 @@
 """What flows ask of Prefect about runs: which are under way, start one, name this one by what it found."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Literal
 from uuid import UUID
@@ -52,6 +53,13 @@ def rename(name: str) -> None:
             client.update_flow_run(runtime.flow_run.id, name=name)
     except httpx.HTTPError as error:
         get_run_logger().warning("this run keeps its name, as Prefect's server does not answer: %s", error)
+
+
+def artifact_key(what: str, category: str) -> str:
+    """Of an artifact of this category. Prefect takes a-z, 0-9 and dashes; digits tell `a_b` from `a-b`."""
+    if "_" not in category:
+        return f"{what}-{category}"
+    return f"{what}-{category.replace('_', '-')}-{hashlib.sha256(category.encode()).hexdigest()[:8]}"
 
 
 def find(client: SyncPrefectClient, which: FlowRunFilter) -> Iterator[FlowRun]:

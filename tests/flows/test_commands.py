@@ -1,5 +1,6 @@
 """A flow runs the code of its workspace, and tries again only what may pass."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from prefect.logging import disable_run_logger
 from destseg import Error
 from destseg.storage.process import ProcessError
 from flows.commands import destseg, may_pass
+from flows.runs import artifact_key
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +83,9 @@ def test_a_prefect_server_that_is_away_may_come_back() -> None:
 )
 def test_everything_else_stays(error: BaseException | None) -> None:
     assert not may_pass(error)
+
+
+def test_no_two_categories_share_the_key_of_an_artifact() -> None:
+    keys = [artifact_key("batch", category) for category in ("a-b", "a_b", "a_-b", "a-_b")]
+    assert len(set(keys)) == 4
+    assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
