@@ -86,6 +86,11 @@ def test_the_whole_job(
         after = factory.champion()
         assert after not in (None, before)
 
+        page.go_back()
+        page.go_forward()  # past the question, which was answered
+        expect(page.get_by_text("Entry in the history")).to_be_visible()
+        assert factory.champion() == after
+
     with visitor(browser, factory, "trainer") as page:
         page.goto(f"/categories/{CATEGORY}")
         decide(page, "Roll back …", "mine was better", "Roll back")
@@ -222,7 +227,7 @@ def test_another_operating_point_becomes_a_candidate(
     assert tags["recalibrates"] == str(number)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark"), (3840, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1280, "dark"), (3840, "light")])
 def test_every_page_is_accessible_and_fits(
     browser: Browser,
     factory: Factory,

@@ -2,10 +2,13 @@
 
 import logging
 import re
+import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
+from destseg.registry import rest
 from destseg.review.app import HEADERS
 from destseg.review.attempts import BY_BOTH
 
@@ -31,6 +34,22 @@ def test_a_registry_that_does_not_answer_is_said_where_the_answer_would_be(tmp_p
         assert ("<html" in part.text, "<html" in whole.text) == (False, True)
         absent = visitor.web.get("/nothing")
         assert (absent.status_code, AGAIN in absent.text) == (404, False)
+
+
+def test_a_registry_that_takes_too_long_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "TIMEOUT", httpx.Timeout(1.0))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and answers none
+        desk = lonely_desk(tmp_path, accounts=False)
+        desk.registry = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with served(desk):
+            visitor = Visitor(desk.address)
+            assert visitor.web.get("/").status_code == 200
+            answer = visitor.web.get("/rows", headers=PART)
+    assert answer.status_code == 503
+    assert "The registry does not answer as it should" in answer.text
+    assert AGAIN in answer.text
 
 
 def test_signing_in_then_is_no_wrong_password(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,7 +24,7 @@ KEPT = "Your name, your reason and the time are kept for ever in the history."
 
 
 @router.post("/categories/{category}/candidates/{number}/promote")
-def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
+def promote(desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
     """Asks to confirm a promotion."""
     found = look_now(session, category)
     version = found.candidate(number)
@@ -53,11 +53,11 @@ def promote(request: Request, desk: TheDesk, session: SignedIn, fields: Form, ca
         f"--comparison={seen}",
         *(("--override",) if override else ()),
     )
-    return _confirm(request, desk.acts.propose(act))
+    return _asked(desk.acts.propose(act))
 
 
 @router.post("/categories/{category}/candidates/{number}/turn-down")
-def turn_down(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
+def turn_down(desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
     """Asks to confirm that a candidate is turned down."""
     found = look_now(session, category)
     found.candidate(number)
@@ -65,13 +65,11 @@ def turn_down(request: Request, desk: TheDesk, session: SignedIn, fields: Form, 
     effects = [f"Candidate {number} of {category} is marked as turned down and is offered no more.", champion]
     act = _act(session, found, "turn-down", f"Turn down candidate {number} of {category}", fields, effects)
     act.arguments = (f"--version={number}",)
-    return _confirm(request, desk.acts.propose(act))
+    return _asked(desk.acts.propose(act))
 
 
 @router.post("/categories/{category}/candidates/{number}/recalibrate")
-def recalibrate(
-    request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int
-) -> Response:
+def recalibrate(desk: TheDesk, session: SignedIn, fields: Form, category: str, number: int) -> Response:
     """Asks to confirm that a new candidate is made, with another operating point of this one's calibration."""
     found, comparison = look_now(session, category), evidence(desk, session, category, number).comparison
     place, points = whole(fields.get("place")), comparison.operating_points
@@ -91,11 +89,11 @@ def recalibrate(
     ]
     act = _act(session, found, "recalibrate", f"Propose another operating point for {category}", fields, effects)
     act.arguments = (f"--version={number}", f"--rate={point.rate!r}")
-    return _confirm(request, desk.acts.propose(act))
+    return _asked(desk.acts.propose(act))
 
 
 @router.post("/categories/{category}/rollback")
-def rollback(request: Request, desk: TheDesk, session: SignedIn, fields: Form, category: str) -> Response:
+def rollback(desk: TheDesk, session: SignedIn, fields: Form, category: str) -> Response:
     """Asks to confirm that the champion before comes back."""
     found = look_now(session, category)
     former = found.former
@@ -109,7 +107,7 @@ def rollback(request: Request, desk: TheDesk, session: SignedIn, fields: Form, c
     ]
     act = _act(session, found, "rollback", f"Roll {category} back to version {former.version}", fields, effects)
     act.arguments = (f"--to={former.version}", _seen(found))
-    return _confirm(request, desk.acts.propose(act))
+    return _asked(desk.acts.propose(act))
 
 
 @router.post("/acts/{id_}", dependencies=[Depends(checked_form)])
@@ -132,7 +130,7 @@ def show(request: Request, desk: TheDesk, session: SignedIn, id_: str) -> Respon
     """How it goes, and in the end what came of it; an unconfirmed one is asked again."""
     act = desk.acts.find(session, id_)
     if act.state == "proposed":
-        return _confirm(request, act)
+        return page(request, "confirm.html", session=session, act=act)
     entry: Version | None = None
     if act.state == "done" and act.verb in ("promote", "rollback"):
         version = int(act.result["version"])
@@ -189,5 +187,6 @@ def _by(champion: Version | None) -> str:
     return f": {champion.tags.get('who', 'somebody')} made version {champion.version} the champion"
 
 
-def _confirm(request: Request, act: Act) -> Response:
-    return page(request, "confirm.html", session=act.owner, act=act)
+def _asked(act: Act) -> Response:
+    """The question has an address of its own: the browser's back button leads to it and sends nothing again."""
+    return RedirectResponse(f"/acts/{act.id}", 303)
