@@ -4,8 +4,8 @@
 UV := 0.13.9
 BIN := .venv/bin
 # By whole files, as some share servers between their tests; in tests/conftest.py's order: xdist's own, by the number of
-# tests, begins the longest files last. Three at once on two cores, as the longest mostly wait.
-PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder --durations 25
+# tests, begins the longest files last. Four at once on two cores, as the longest mostly wait.
+PYTEST ?= -n 4 --dist loadfile --no-loadscope-reorder --durations 25
 # Demo and suite start Python over and over: without it each start compiles torch, MLflow and GX anew.
 unexport PYTHONDONTWRITEBYTECODE
 

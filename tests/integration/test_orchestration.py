@@ -24,7 +24,7 @@ from .postgres import postgres, programs
 
 CATEGORIES: dict[str, dict[str, Any]] = {
     "washer": {},
-    "bolt": {"standin": {"real": True}, "student": {"steps": 30, "batch": 2}},
+    "bolt": {"standin": {"real": True}, "student": {"steps": 16, "batch": 2}},
     "nut": {"standin": {"seconds": 20}},
     "pin": {"standin": {"seconds": 10}},
     "slow": {"standin": {"seconds": 15}},
@@ -38,11 +38,11 @@ RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_faults.json"
 
 
 def shorten(prefect: dict[str, Any]) -> None:
-    """A poll every 15 seconds; a run is silent after 40 s and given another 35."""
+    """A poll every minute, as each takes seconds of a core; a run is silent after 40 s and given another 35."""
     for deployment in prefect["deployments"]:
         for schedule in deployment.get("schedules") or []:
             if "interval" in schedule:
-                schedule["interval"] = 15
+                schedule["interval"] = 60
         for trigger in deployment.get("triggers") or []:
             if trigger["name"] == "rescue-silent-run":
                 trigger["within"] = 40
@@ -77,6 +77,8 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
     with postgres() as database, Servers(folder) as servers:
         servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
         servers.env["DESTSEG_CHECKPOINT_SECONDS"] = "0.5"
+        if not SOAK:
+            servers.env["PREFECT_WORKER_QUERY_SECONDS"] = "2"  # a worker asks for runs every ten seconds
         servers.s3()
         servers.prefect()
         servers.ready("s3")
@@ -160,7 +162,8 @@ def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> No
     found = factory.ended(run_id)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
     assert factory.challengers("nut") == [factory.version("nut")]
-    factory.send("fabric")  # workers, schedules and triggers are there as before
+    factory.send("fabric")  # workers and triggers are there as before
+    factory.start("poll")
     factory.wait(lambda: factory.runs("retrain", "fabric"))
 
 
@@ -185,6 +188,7 @@ def test_of_two_runs_of_a_category_one_trains_and_a_version_that_comes_meanwhile
     assert factory.ended(second)["state_type"] == "COMPLETED"
     factory.said(second, "another run trains slow")
     factory.send("slow")
+    factory.start("poll")
     factory.wait(lambda: factory.version("slow") != old)
     factory.wait(lambda: len(factory.challengers("slow")) == 2)
     assert factory.challengers("slow") == [old, factory.version("slow")]
