@@ -55,6 +55,8 @@ class Repository:
             photograph(data / f"test/good/{index}.png", rng)
             photograph(data / f"test/hole/{index}.png", rng, defect=True)
         self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Test")
+        self.git("config", "user.email", "test@example.com")
         (root / ".dvc").mkdir()
         (root / ".dvc/config").write_text(f"[core]\n remote = r\n['remote \"r\"']\n url = {self.remote}\n")
         (root / ".gitignore").write_text("/build\n/data/mvtec/*/\n")
