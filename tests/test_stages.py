@@ -15,8 +15,6 @@ from destseg.storage import stages
 from .imports import ROOT, reached
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-
-
 OUTS = ("outs", "metrics", "plots")
 
 

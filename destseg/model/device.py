@@ -77,7 +77,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def is_faster_in_bfloat16() -> bool:
     """Whether this processor convolves faster in bfloat16 than in float32; tried once, for a fifth of a second.
 
-    To have the instructions is not enough (docs/performance.md): one processor is 2.7 times as fast, one half as fast.
+    To have the instructions is not enough (docs/performance.md): one processor is 2.5 times as fast, one half as fast.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for _ in range(5):

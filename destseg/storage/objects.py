@@ -42,7 +42,7 @@ def main(question: str, about: str) -> None:
     try:
         with Repo() as repo:
             print(json.dumps({"list": listed, "absent": absent}[question](repo, about)))
-    except Exception as error:  # whatever it was: the last line says it
+    except Exception as error:  # those of DVC, botocore and the disk have no common parent but this
         sys.exit(f"{type(error).__name__}: {error}")
 
 
