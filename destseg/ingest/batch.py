@@ -169,7 +169,7 @@ def _publish(category: str, root: Path, verdicts: Verdicts) -> bool:
 def _place(category: str, root: Path, accepted: dict[str, Photograph]) -> None:
     """Add the files to the dataset version: DVC needs its list of files for that, none of the old files."""
     dataset = dataset_dir(category, root)
-    pulled, targets = dataset.exists(), []
+    pulled, names = dataset.exists(), list[str]()
     try:
         for photograph in accepted.values():
             for name, part in photograph.files().items():
@@ -177,9 +177,9 @@ def _place(category: str, root: Path, accepted: dict[str, Photograph]) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 assert part.file is not None
                 shutil.copyfile(part.file, target)
-                targets.append(target.relative_to(root).as_posix())
-        logger.info("%s: adding %d files to the dataset", category, len(targets))
-        versions.dvc(root, "add", *sorted(targets), log=logger.info)
+                names.append(name)
+        logger.info("%s: adding %d files to the dataset", category, len(names))
+        versions.add(root, category, sorted(names))
     finally:
         if not pulled:  # a dataset that was not pulled into this clone still is not
             shutil.rmtree(dataset, ignore_errors=True)

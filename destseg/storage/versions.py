@@ -110,9 +110,15 @@ def listing(root: Path, category: str, commit: str | None = None) -> dict[str, s
     return found
 
 
-def ask(root: Path, question: str, about: str) -> Any:
+def add(root: Path, category: str, names: Sequence[str]) -> None:
+    """Take new files, by their names below the dataset's folder, into the dataset; the others need not be here."""
+    check_place(root, category)
+    ask(root, "add", pointer(category).as_posix(), *((DATASETS / category / name).as_posix() for name in names))
+
+
+def ask(root: Path, question: str, about: str, *names: str) -> Any:
     """The answer of objects.py in `root`."""
-    output = run([sys.executable, "-I", objects.__file__, question, about], cwd=root, timeout=_LONG)
+    output = run([sys.executable, "-I", objects.__file__, question, about, *names], cwd=root, timeout=_LONG)
     return json.loads(output.splitlines()[-1])  # warnings may precede it
 
 

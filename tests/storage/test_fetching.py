@@ -61,6 +61,27 @@ def test_a_version_arrives(root: Path) -> None:
     assert (root / "data/mvtec/washer/train/good/a.png").read_text() == "an image"
 
 
+def test_new_files_make_the_version_that_dvc_add_makes_and_need_none_of_the_old_ones(root: Path) -> None:
+    good = root / "data/mvtec/washer/train/good"
+    good.mkdir(parents=True)
+    for name in ("b.png", "c.png"):
+        (good / name).write_text(f"image {name}")
+    versions.add(root, "washer", ["train/good/b.png", "train/good/c.png"])
+    added = (root / POINTER).read_text()
+    assert sorted(versions.listing(root, "washer")) == [f"train/good/{name}.png" for name in "abc"]
+    assert versions.git(root, "status", "--porcelain", "--ignored", "--", good.as_posix()).startswith("!!")
+    (good / "a.png").write_text("an image")
+    versions.dvc(root, "add", "data/mvtec/washer")
+    assert (root / POINTER).read_text() == added
+
+
+def test_a_file_that_is_not_there_changes_no_version(root: Path) -> None:
+    before = (root / POINTER).read_text()
+    with pytest.raises(Error, match=r"nothing\.png"):
+        versions.add(root, "washer", ["train/good/nothing.png"])
+    assert (root / POINTER).read_text() == before
+
+
 def test_a_version_that_names_a_file_elsewhere_writes_nothing(root: Path) -> None:
     plant(root, "../../../yaml.py")
     with pytest.raises(Error, match=r"names the file '\.\./\.\./\.\./yaml\.py'.*nothing was written"):
