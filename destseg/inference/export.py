@@ -11,6 +11,7 @@ import torch
 from destseg.files import replacing
 from destseg.inference.onnx_scorer import CARD_KEY
 from destseg.model.card import ModelCard
+from destseg.model.fold import folded
 from destseg.model.network import DeSTSeg
 
 
@@ -23,7 +24,7 @@ def export_onnx(network: DeSTSeg, card: ModelCard, path: Path) -> None:
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            network.eval().cpu(),
+            folded(network).cpu(),
             (example,),
             input_names=["image"],
             output_names=["score", "map"],

@@ -14,7 +14,7 @@ from destseg import Error
 from destseg.dataset.layout import build_dir
 from destseg.registry import images, integrity
 from destseg.settings import PARAMS, read_params
-from destseg.storage import stages, versions
+from destseg.storage import stages, state, versions
 
 PACKAGE = "package"
 CARD = "model.json"
@@ -71,12 +71,8 @@ def check_current(category: str, root: Path) -> None:
 
     Results that DVC has removed or not downloaded are no matter: what is registered is read, and must be there.
     """
-    output = versions.dvc(root, "status", "--json", *stages.names(root, category))
-    try:
-        status = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
-    except (StopIteration, ValueError):
-        raise Error(f"`dvc status` for {category} gave no answer: {output[-300:]}") from None
-    changed = sorted({stage for stage, changes in status.items() if not set(_leaves(changes)) <= ABSENT})
+    status = state.changes(root, *stages.names(root, category))
+    changed = sorted({stage for stage, found in status.items() if not set(_leaves(found)) <= ABSENT})
     if changed:
         raise Error(
             f"build/{category} is not what data, params.yaml and code give now (changed: {', '.join(changed)}); "

@@ -38,8 +38,8 @@ def absent(repo: Any, pointer: str) -> int:
 
 def add(repo: Any, pointer: str, *names: str) -> str:
     """The version with these files of the workspace (paths from the repository's root); it needs none of the others."""
-    stage = repo.stage.load_one(pointer)
     with repo.lock, repo.scm_context(quiet=True):
+        stage = repo.stage.load_one(pointer)
         for name in names:
             stage.add_outs(repo.fs.abspath(name))
         stage.dump()

@@ -1,4 +1,4 @@
-"""How a dataset in a workspace stands to its version: whether it is that version, and whether the remote has it."""
+"""How a workspace stands to what DVC knows: what has changed in it, and whether the remote has a dataset version."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,21 @@ from destseg import Error
 from destseg.storage import versions
 
 
+def changes(root: Path, *names: str) -> dict[str, Any]:
+    """What `dvc status` says of these stages or .dvc files: nothing where all are as they were committed."""
+    output = versions.dvc(root, "status", "--json", *names)
+    try:  # warnings may precede it
+        found: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    except (StopIteration, ValueError):
+        raise Error(f"`dvc status` of {', '.join(names)} gave no answer: {output[-300:]}") from None
+    return found
+
+
 def check_checked_out(root: Path, category: str) -> None:
     """An Error unless data/mvtec/<category>/ holds exactly the files of its dataset version."""
     pointer = versions.pointer(category)
     version = versions.dataset_version(root, category)
-    if _answer(versions.dvc(root, "status", "--json", str(pointer))):
+    if changes(root, str(pointer)):
         raise Error(
             f"{root / pointer.with_suffix('')} is not dataset version {version}, which {pointer} names; bring it here "
             f"with `dvc pull {pointer}`, or commit what was changed as a version of its own with `destseg dataset add`"
@@ -27,11 +37,3 @@ def is_pushed(root: Path, category: str) -> bool:
     if not versions.has_remote(root):
         return False
     return bool(versions.ask(root, "absent", versions.pointer(category).as_posix()) == 0)
-
-
-def _answer(output: str) -> dict[str, Any]:
-    try:  # warnings may precede it
-        found: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
-    except (StopIteration, ValueError):
-        raise Error(f"DVC gave no answer: {output[-300:]}") from None
-    return found

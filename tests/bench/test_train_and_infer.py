@@ -28,9 +28,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *arguments], env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("program", [["destseg", "-q", "bench"], ["destseg.bench"]])
-def test_training_is_measured_beside_the_naive_loop_and_the_peak(program: list[str]) -> None:
-    done = run(*program, "train", "--size=64", "--batch=2", "--width=8", "--steps=1", "--json")
+def test_training_is_measured_beside_the_naive_loop_and_the_peak() -> None:
+    done = run("destseg.bench", "train", "--size=64", "--batch=2", "--width=8", "--steps=1", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {"machine", "peak_gflops", "peak_memory_mb", "load_before"} <= found.keys()
@@ -40,6 +39,12 @@ def test_training_is_measured_beside_the_naive_loop_and_the_peak(program: list[s
         assert stage["ratio"] == pytest.approx(stage["images_per_s"] / stage["naive_images_per_s"], rel=0.05)
         assert 0 < stage["fraction_of_peak"] < 1
         assert 0 <= stage["outside_arithmetic"] < 1
+
+
+def test_the_projects_command_measures_too() -> None:
+    done = run("destseg", "-q", "bench", "metrics", "--images=20", "--size=64", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 20
 
 
 def test_operations_are_counted_forward_and_backward() -> None:

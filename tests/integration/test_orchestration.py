@@ -2,6 +2,7 @@
 
 Training is a timed stand-in; prefect.yaml's waits are shortened, nothing else in it. `DESTSEG_SOAK=1` (make soak)
 leaves them as they are, trains ten times as long, and records what each test took in results/soak_faults.json.
+`DESTSEG_DATABASE=sqlite` puts Prefect on SQLite.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,9 @@ CATEGORIES: dict[str, dict[str, Any]] = {
     "broken": {"standin": {"fails": True}},
     "fabric": {},
 }
-pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql")
+SQLITE = os.environ.get("DESTSEG_DATABASE") == "sqlite"
+MISSING = "PostgreSQL is not installed: apt-get install postgresql"
+pytestmark = pytest.mark.skipif(not (SQLITE or programs()), reason=MISSING)
 SOAK = bool(os.environ.get("DESTSEG_SOAK"))
 RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_faults.json"
 
@@ -67,15 +71,16 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if SOAK and request.session.testsfailed == failed:
         known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-        known[request.node.name] = {"passed_after_s": round(time.monotonic() - begun)}
+        known[request.node.name + " (SQLite)" * SQLITE] = {"passed_after_s": round(time.monotonic() - begun)}
         RECORD.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 @pytest.fixture(scope="module")
 def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
     folder = tmp_path_factory.mktemp("factory")
-    with postgres() as database, Servers(folder) as servers:
-        servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
+    with nullcontext() if SQLITE else postgres() as database, Servers(folder) as servers:
+        if database:
+            servers.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
         servers.env["DESTSEG_CHECKPOINT_SECONDS"] = "0.5"
         if not SOAK:
             servers.env["PREFECT_WORKER_QUERY_SECONDS"] = "2"  # a worker asks for runs every ten seconds
