@@ -14,6 +14,7 @@ from destseg.storage.fetching import check, pull
 
 CONFIG = "[core]\n    remote = storage\n    analytics = false\n['remote \"storage\"']\n    url = {remote}\n"
 POINTER = Path("data/mvtec/washer.dvc")
+CODE = b"raise SystemExit"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def root(pushed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pushed, tmp_path / "root"))
 
 
-def plant(root: Path, name: str) -> None:
-    """Another version in the remote, rightly hashed, which the pointer names: its one file is called `name`."""
+def plant(root: Path, content: bytes) -> None:
+    """Another version in the remote, rightly hashed, which the pointer names: `content` is its list of files."""
     (url,) = [line.partition("= ")[2] for line in (root / ".dvc/config").read_text().splitlines() if "url" in line]
 
     def put(content: bytes, suffix: str = "") -> str:
@@ -50,8 +51,8 @@ def plant(root: Path, name: str) -> None:
         path.write_bytes(content)
         return md5
 
-    code = put(b"raise SystemExit")
-    md5 = put(json.dumps([{"md5": code, "relpath": name}]).encode(), ".dir")
+    put(CODE)
+    md5 = put(content, ".dir")
     old = versions.dataset_version(root, "washer")
     (root / POINTER).write_text((root / POINTER).read_text().replace(old, f"{md5}.dir"))
 
@@ -83,7 +84,7 @@ def test_a_file_that_is_not_there_changes_no_version(root: Path) -> None:
 
 
 def test_a_version_that_names_a_file_elsewhere_writes_nothing(root: Path) -> None:
-    plant(root, "../../../yaml.py")
+    plant(root, json.dumps([{"md5": hashlib.md5(CODE).hexdigest(), "relpath": "../../../yaml.py"}]).encode())
     with pytest.raises(Error, match=r"names the file '\.\./\.\./\.\./yaml\.py'.*nothing was written"):
         pull(root, "washer", timeout=120)
     assert not (root / "yaml.py").exists()
@@ -98,14 +99,14 @@ def test_a_pointer_to_another_folder_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "", "a/./b", "a\\..\\b", "a\0b", "..", ".", None, 3])
-def test_a_name_that_is_not_below_the_folder_is_refused(tmp_path: Path, name: object) -> None:
-    (tmp_path / "list.dir").write_text(json.dumps([{"md5": "0" * 32, "relpath": name}]))
-    with pytest.raises(Error, match="lies outside of the dataset"):
-        check(tmp_path / "list.dir", "washer")
+def test_a_name_that_is_not_below_the_folder_is_refused(name: object) -> None:
+    with pytest.raises(Error, match="washer names the file .* lies outside of the dataset"):
+        check(["train/good/a.png", name], "washer")
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '[{"md5": "0"}]'])
-def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "list.dir").write_text(content)
-    with pytest.raises(Error, match="cannot be read"):
-        check(tmp_path / "list.dir", "washer")
+@pytest.mark.parametrize("content", [b"", b"[1]", b'[{"md5": "0"}]', b'[{"md5": "0", "relpath": 3}]'])
+def test_a_list_that_cannot_be_read_is_refused(root: Path, content: bytes) -> None:
+    plant(root, content)
+    with pytest.raises(Error, match=r"objects\.py list .*failed with exit code 1"):
+        pull(root, "washer", timeout=120)
+    assert not (root / "data/mvtec/washer").exists()
