@@ -1,10 +1,11 @@
 """The source files that a module needs, found by reading its import statements: what travels with a model."""
 
 import ast
+import functools
 import importlib.metadata
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,19 @@ def copy(files: tuple[str, ...], into: Path, *, root: Path = ROOT) -> None:
 
 def requirements(libraries: tuple[str, ...]) -> list[str]:
     """`name==version` of the installed distribution behind each import name; a build's local part (+cu132) is cut."""
-    owners = importlib.metadata.packages_distributions()
+    owners = _owners()
     # Several distributions share one import name (mlflow and mlflow-skinny): then it is the one called so.
     found = {
         library if library in owners[library] else owners[library][0] for library in libraries if library in owners
     }
     names = {name.lower().replace("_", "-") for name in found}
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in sorted(names)]
+
+
+@functools.cache
+def _owners() -> Mapping[str, list[str]]:
+    """Distributions by import name: it reads the lists of files of everything that is installed."""
+    return importlib.metadata.packages_distributions()
 
 
 def _ours(module: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks import painted
@@ -53,7 +54,9 @@ def test_painted_defects_differ_from_the_photograph_inside_their_masks_alone(tmp
         assert (np.abs(rows - clean).sum(axis=2) == 0).any()
 
 
-def test_a_run_trains_evaluates_and_is_recorded(tmp_path: Path) -> None:
+def test_a_run_trains_evaluates_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in (("NORMALS", 24), ("TEST_NORMALS", 3), ("DEFECTS", 1)):
+        monkeypatch.setattr(painted, name, count)
     tiny = {
         "image": {"size": 64},
         "split": {"calibration_share": 0.0},

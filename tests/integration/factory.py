@@ -208,9 +208,17 @@ class Factory:
 
     def start(self, flow: str, *, env: Mapping[str, str] = {}, **parameters: Any) -> str:  # only read
         """A run of the deployment, with these variables on top of its worker's; its id."""
-        (found,) = self.post("deployments/filter", {"deployments": {"name": {"any_": [flow]}}})
         content = {"parameters": parameters, "job_variables": {"env": {**ENVIRONMENT, **env}}}
-        return str(self.post(f"deployments/{found['id']}/create_flow_run", content)["id"])
+        return str(self.post(f"deployments/{self.deployment(flow)}/create_flow_run", content)["id"])
+
+    def deployment(self, flow: str) -> str:
+        """Its id."""
+        (found,) = self.post("deployments/filter", {"deployments": {"name": {"any_": [flow]}}})
+        return str(found["id"])
+
+    def schedule(self, flow: str, *, on: bool) -> None:
+        """Whether the deployment's runs begin by its schedule."""
+        self.post(f"deployments/{self.deployment(flow)}/{'resume' if on else 'pause'}_deployment", {})
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
         return call(self.servers.env, path, content)

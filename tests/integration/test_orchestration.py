@@ -42,7 +42,7 @@ RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_faults.json"
 
 
 def shorten(prefect: dict[str, Any]) -> None:
-    """A poll every minute, as each takes seconds of a core; a run is silent after 40 s and given another 35."""
+    """A poll every minute; a run is silent after 40 s and given another 35."""
     for deployment in prefect["deployments"]:
         for schedule in deployment.get("schedules") or []:
             if "interval" in schedule:
@@ -122,6 +122,7 @@ def test_a_batch_in_the_inbox_becomes_a_challenger_without_another_command(facto
     assert shown["gates-washer"]["description"].endswith("promotion.policy is review, so a person decides")
     assert json.loads(shown["metrics-washer"]["data"])[0] == {"metric": "image_auroc", "challenger": 0.97}
     assert shown["worst-washer"]["data"].startswith("data:image/jpeg;base64,")
+    factory.schedule("poll", on=False)  # each takes seconds of a core, and what follows starts its own
 
 
 def test_a_worker_killed_with_its_flow_is_found_and_the_run_ends_with_the_same_model(
@@ -167,9 +168,10 @@ def test_a_run_goes_on_while_the_prefect_server_restarts(factory: Factory) -> No
     found = factory.ended(run_id)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()
     assert factory.challengers("nut") == [factory.version("nut")]
-    factory.send("fabric")  # workers and triggers are there as before
-    factory.start("poll")
+    factory.send("fabric")  # schedules, workers and triggers are there as before
+    factory.schedule("poll", on=True)
     factory.wait(lambda: factory.runs("retrain", "fabric"))
+    factory.schedule("poll", on=False)
 
 
 def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
@@ -211,10 +213,9 @@ def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:
 
 
 def test_a_silent_run_that_no_trigger_saw_is_found_by_the_next_poll(factory: Factory) -> None:
-    (retrain,) = factory.post("deployments/filter", {"deployments": {"name": {"any_": ["retrain"]}}})
     far = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}  # no worker takes it
     created = {"parameters": {"category": "washer"}, "state": far}
-    run_id = factory.post(f"deployments/{retrain['id']}/create_flow_run", created)["id"]
+    run_id = factory.post(f"deployments/{factory.deployment('retrain')}/create_flow_run", created)["id"]
     factory.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
     program = (
         "import datetime, prefect; from flows import rescue; rescue.SILENT = datetime.timedelta(seconds=5); "

@@ -66,6 +66,7 @@ def results(tmp_path: Path) -> Callable[..., Path]:
         weights: bytes = b"weights",
         image_auroc: float = 0.97,
         normals: int = 3,
+        steps: int = 3,
         calibration: dict[str, float] | None = None,
     ) -> Path:
         (tmp_path / "params.yaml").write_text(PARAMS.replace("washer", category), encoding="utf-8")
@@ -98,8 +99,8 @@ def results(tmp_path: Path) -> Callable[..., Path]:
         (build / "calibration.json").write_text("{}")
         (build / "evaluation/report.html").write_text("<p>report</p>")
         (build / "evaluation/heatmaps/0.png").write_bytes(b"heat")
-        steps = range(2400)
-        (build / "student-loss.csv").write_text("step,loss\n" + "".join(f"{s},{1 / (s + 1)}\n" for s in steps))
+        losses = "".join(f"{step},{1 / (step + 1)}\n" for step in range(steps))
+        (build / "student-loss.csv").write_text(f"step,loss\n{losses}")
         (build / "segmentation-loss.csv").write_text("step,focal,l1\n0,0.5,0.25\n1,0.4,0.2\n")
         return tmp_path
 

@@ -16,7 +16,7 @@ Make = Callable[..., Lineage]
 
 @pytest.mark.usefixtures("store")
 def test_a_candidate_carries_its_run_files_and_lineage(results: Results, lineage: Make, category: str) -> None:
-    root = results(category)
+    root = results(category, steps=2400)
     found = submit(category, lineage(root, "key-1", category=category), root=root)
     assert (found.model_uri, found.version, found.created) == (f"models:/destseg-{category}-candidates/1", 1, True)
 

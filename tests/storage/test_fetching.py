@@ -100,7 +100,7 @@ def test_a_pointer_to_another_folder_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "", "a/./b", "a\\..\\b", "a\0b", "..", ".", None, 3])
 def test_a_name_that_is_not_below_the_folder_is_refused(name: object) -> None:
-    with pytest.raises(Error, match="washer names the file .* lies outside of the dataset"):
+    with pytest.raises(Error, match=r"washer names the file .* lies outside of the dataset"):
         check(["train/good/a.png", name], "washer")
 
 
