@@ -12,16 +12,15 @@ import signal
 import sys
 import time
 import urllib.parse
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
-from destseg import settings
+from destseg import Error, settings
 from destseg.ingest.add import add
-from destseg.local import children
 from destseg.local.environment import BUCKET, applied
 from destseg.local.loopback import direct
 from destseg.local.prefect_api import call
@@ -32,6 +31,7 @@ from destseg.storage.process import run
 
 from ..comparisons import content
 from .line import photograph
+from .worker import Worker
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 1800.0 if os.environ.get("DESTSEG_SOAK") else 240.0
@@ -176,9 +176,10 @@ class Factory:
             self.prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
         self.prefect("deploy", "--all")
 
-    def worker(self, pool: str, limit: int = 1) -> "Worker":
+    def worker(self, pool: str, limit: int = 1) -> Worker:
         """A worker of its own process group, which a test may kill with all that it runs."""
-        worker = Worker(self, pool, limit)
+        log = self.folder / "logs" / f"worker-{len(self.workers)}.log"
+        worker = Worker(pool, limit, folder=self.folder, env=self.servers.env, log=log)
         self.workers.append(worker)
         return worker
 
@@ -208,7 +209,11 @@ class Factory:
 
     def start(self, flow: str, *, env: Mapping[str, str] = {}, **parameters: Any) -> str:  # only read
         """A run of the deployment, with these variables on top of its worker's; its id."""
-        content = {"parameters": parameters, "job_variables": {"env": {**ENVIRONMENT, **env}}}
+        content = {
+            "parameters": parameters,
+            "job_variables": {"env": {**ENVIRONMENT, **env}},
+            "idempotency_key": str(uuid.uuid4()),
+        }
         return str(self.post(f"deployments/{self.deployment(flow)}/create_flow_run", content)["id"])
 
     def deployment(self, flow: str) -> str:
@@ -221,7 +226,15 @@ class Factory:
         self.post(f"deployments/{self.deployment(flow)}/{'resume' if on else 'pause'}_deployment", {})
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
-        return call(self.servers.env, path, content)
+        """The server's answer, asked for until it comes: after a kill, SQLite can be locked for a minute."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return call(self.servers.env, path, content)
+            except Error:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
 
     def artifacts(self, run_id: str) -> list[dict[str, Any]]:
         """What a run shows on its page."""
@@ -293,28 +306,3 @@ class Factory:
             if one["state_type"] in ("FAILED", "CRASHED"):
                 lines.append(f"--- {one['name']}\n{self.log(one['id'])[-3000:]}")
         return "\n".join(lines)
-
-
-class Worker:
-    """`prefect worker start`."""
-
-    def __init__(self, factory: Factory, pool: str, limit: int) -> None:
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)]
-        with (factory.folder / "logs" / f"worker-{len(factory.workers)}.log").open("a") as output:
-            self.process = children.start(command, cwd=factory.folder, env=factory.servers.env, output=output)
-
-    def kill(self) -> None:
-        """SIGKILL for the worker and everything below it at once, as when the machine loses its power."""
-        ours = psutil.Process(self.process.pid)
-        processes = [ours, *ours.children(recursive=True)]
-        for process in processes:  # so that none sees another die
-            process.suspend()
-        for process in processes:
-            process.kill()
-        self.process.wait()
-
-    def kill_alone(self) -> None:
-        """SIGKILL for the worker only: the flow runs that it started are processes of their own."""
-        (worker,) = psutil.Process(self.process.pid).children()
-        worker.kill()
-        self.process.wait()
