@@ -2,7 +2,7 @@
 
     python objects.py list 3f2a....dir                    # MD5 by name of its files, from the cache or the remote
     python objects.py absent data/mvtec/washer.dvc        # how many of its objects the remote does not have
-    python objects.py add data/mvtec/washer.dvc NAME...   # takes these files into it, returns the new version
+    python objects.py add data/mvtec/washer.dvc NAME...   # takes these files into it
 
 `dvc ls`, `dvc status --cloud` and `dvc add` do the same, but read the stages of all categories first: 6 s of 200.
 """
@@ -36,14 +36,13 @@ def absent(repo: Any, pointer: str) -> int:
     return sum(len(state.new) + len(state.missing) for state in states)
 
 
-def add(repo: Any, pointer: str, *names: str) -> str:
-    """The version with these files of the workspace (paths from the repository's root); it needs none of the others."""
+def add(repo: Any, pointer: str, *names: str) -> None:
+    """Takes these files (paths from the repository's root) into the dataset; the others need not be here."""
     with repo.lock, repo.scm_context(quiet=True):
         stage = repo.stage.load_one(pointer)
         for name in names:
             stage.add_outs(repo.fs.abspath(name))
         stage.dump()
-    return str(stage.outs[0].hash_info.value)
 
 
 def main(question: str, about: str, *names: str) -> None:

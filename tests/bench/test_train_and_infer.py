@@ -42,9 +42,14 @@ def test_training_is_measured_beside_the_naive_loop_and_the_peak() -> None:
 
 
 def test_the_projects_command_measures_too() -> None:
-    done = run("destseg", "-q", "bench", "metrics", "--images=20", "--size=64", "--json")
+    options = ("--size=64", "--batch=2", "--width=8", "--steps=1", "--no-naive", "--json")
+    done = run("destseg", "-q", "bench", "train", *options)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["images"] == 20
+    found = json.loads(done.stdout)
+    for stage in (found["stage1"], found["stage2"]):
+        assert stage.keys() == STAGE
+        assert stage["spread"][0] <= stage["images_per_s"] <= stage["spread"][1]
+        assert stage["ratio"] is None
 
 
 def test_operations_are_counted_forward_and_backward() -> None:

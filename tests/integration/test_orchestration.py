@@ -71,7 +71,8 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if SOAK and request.session.testsfailed == failed:
         known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-        known[request.node.name + " (SQLite)" * SQLITE] = {"passed_after_s": round(time.monotonic() - begun)}
+        name = f"{request.node.name} (SQLite)" if SQLITE else request.node.name
+        known[name] = {"passed_after_s": round(time.monotonic() - begun)}
         RECORD.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
