@@ -43,16 +43,26 @@ def read_section(section: str, into: type[T], *, category: str | None = None, pa
     params = read_params(path)
     merged = _mapping(params.get(section), f"{path}: {section}")
     if category is not None:
-        known = _mapping(params.get("categories"), f"{path}: categories")
-        if category not in known:
-            names = ", ".join(known) or "none yet"
-            raise Error(
-                f"category {category!r} is not in {path} (there: {names}); "
-                f"add it with `destseg dataset add {category} --from DIR`"
-            )
-        overrides = _mapping(known[category], f"{path}: categories.{category}")
+        overrides = _overrides(params, category, path)
         merged |= _mapping(overrides.get(section), f"{path}: categories.{category}.{section}")
     return _build(into, merged, f"{path}: {section}")
+
+
+def check_listed(category: str, path: Path = PARAMS) -> str:
+    """`category` if params.yaml has it, else an Error."""
+    _overrides(read_params(path), category, path)
+    return category
+
+
+def _overrides(params: Mapping[str, Any], category: str, path: Path) -> dict[str, Any]:
+    known = _mapping(params.get("categories"), f"{path}: categories")
+    if category not in known:
+        names = ", ".join(known) or "none yet"
+        raise Error(
+            f"category {category!r} is not in {path} (there: {names}); "
+            f"add it with `destseg dataset add {category} --from DIR`"
+        )
+    return _mapping(known[category], f"{path}: categories.{category}")
 
 
 def read_seed(path: Path = PARAMS) -> int:

@@ -56,12 +56,12 @@ def publish_validation(root: Path, category: str) -> None:
     create_table_artifact(key=artifact_key("validation", category), table=rows, description=described)
 
 
-def publish_decision(category: str, compared: dict[str, Any] | None, promotion: dict[str, Any]) -> None:
+def publish_decision(category: str, *, comparison: dict[str, Any] | None, promotion: dict[str, Any]) -> None:
     """The metrics of a new comparison, and how the challenger stands at the gates, if it still has to pass them."""
-    if compared:
-        publish_metrics(category, compared, return_state=True)
+    if comparison:
+        publish_metrics(category, comparison, return_state=True)
     if promotion["gates"]:
-        publish_gates(category, compared, promotion, return_state=True)
+        publish_gates(category, comparison, promotion, return_state=True)
 
 
 @task(**PERSISTENT, task_run_name="publish-metrics-{category}")

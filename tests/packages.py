@@ -60,7 +60,10 @@ CALIBRATION = Calibration(
 
 
 def write_exported(folder: Path, category: str = "plate") -> Path:
-    """A package with all that `destseg package` writes, its threshold by CALIBRATION; the export takes seconds."""
+    """A package with all that `destseg package` writes, its threshold by CALIBRATION; the export takes seconds.
+
+    Without the encoder-decoder, which makes a model of 220 MB that each test would copy and hash.
+    """
     torch.manual_seed(0)
     folder.mkdir(exist_ok=True)
     card = ModelCard(
@@ -68,12 +71,13 @@ def write_exported(folder: Path, category: str = "plate") -> Path:
         size=SIZE,
         bit_depth=8,
         segmentation_width=8,
+        encoder_decoder=False,
         teacher={"source": "formula", "sha256": "5" * 64},
         calibration=CALIBRATION,
         training_images="",
         destseg="0.1.0",
     )
-    write_model(folder, DeSTSeg(8), card, torch.zeros((2, 3, SIZE, SIZE), dtype=torch.uint8))
+    write_model(folder, DeSTSeg(8, encoder_decoder=False), card, torch.zeros((2, 3, SIZE, SIZE), dtype=torch.uint8))
     return folder
 
 

@@ -10,7 +10,7 @@ import typer
 
 from destseg import Error, __version__
 from destseg.cli import bench, dataset, registry, review, teacher
-from destseg.cli.options import AsJson, Category, Precision, show_result
+from destseg.cli.options import AsJson, Category, Listed, Precision, show_result
 from destseg.settings import read_section
 
 app = typer.Typer(
@@ -81,7 +81,7 @@ def up(
 
 
 @app.command()
-def ingest(category: Category, as_json: AsJson = False) -> None:
+def ingest(category: Listed, as_json: AsJson = False) -> None:
     """Turn what waits in the inbox into a new dataset version; run it in a clean clone."""
     from destseg.ingest.batch import IngestSettings, ingest
     from destseg.storage.s3 import bucket_name
@@ -91,7 +91,7 @@ def ingest(category: Category, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def validate(category: Category, as_json: AsJson = False) -> None:
+def validate(category: Listed, as_json: AsJson = False) -> None:
     """Check a dataset and share out its normal images (stage `validate`)."""
     from destseg.validation.validate import validate
     from destseg.validation.verdict import Rejected
@@ -104,7 +104,7 @@ def validate(category: Category, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def student(category: Category, deterministic: Deterministic = False) -> None:
+def student(category: Listed, deterministic: Deterministic = False) -> None:
     """Train the denoising student (stage `student`); killed, it goes on where it was."""
     from destseg.training.student import stage
 
@@ -112,7 +112,7 @@ def student(category: Category, deterministic: Deterministic = False) -> None:
 
 
 @app.command()
-def segmentation(category: Category, deterministic: Deterministic = False) -> None:
+def segmentation(category: Listed, deterministic: Deterministic = False) -> None:
     """Train the segmentation net (stage `segmentation`); killed, it goes on where it was."""
     from destseg.training.segmentation import stage
 
@@ -120,7 +120,7 @@ def segmentation(category: Category, deterministic: Deterministic = False) -> No
 
 
 @app.command()
-def evaluate(category: Category, as_json: AsJson = False) -> None:
+def evaluate(category: Listed, as_json: AsJson = False) -> None:
     """Calibrate on held-out normal images, measure on the test set, write the report (stage `evaluate`)."""
     from destseg.evaluation.evaluate import evaluate
 
@@ -128,7 +128,7 @@ def evaluate(category: Category, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def package(category: Category) -> None:
+def package(category: Listed) -> None:
     """Collect the model's files, export ONNX and check that it scores alike (stage `package`)."""
     from destseg.inference.package import package
 

@@ -43,12 +43,20 @@ def compare(
     version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Also where it was compared before.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether it has to be compared.")] = False,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Then promote the challenger if promotion.policy of params.yaml says so.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a candidate and the champion anew on the dataset version that is checked out; the gates read it."""
     from destseg.registry.compare import compare, due
+    from destseg.registry.policy import compare_by_policy
 
-    if check:
+    if policy:
+        if check or version is not None:
+            raise Error("--policy promotes the challenger of this comparison; leave out --check and --version")
+        show_result(compare_by_policy(category, again=again), as_json)
+    elif check:
         show_result(due(category, version=version), as_json)
     else:
         show_result(compare(category, version=version, again=again), as_json)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from destseg.registry import log
 from destseg.registry.addresses import find
+from destseg.registry.compare import Compared, compare
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.gates import Gate
 from destseg.registry.history import released_versions, succession
@@ -35,6 +36,23 @@ class PolicyResult:
         gates = [f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.why}" for gate in self.gates]
         state = "is the champion" if self.promoted else "is not promoted"
         return "\n".join([f"{self.model_uri} {state}: {self.reason}", *gates])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The challenger's comparison, and what the policy did upon it."""
+
+    comparison: Compared
+    promotion: PolicyResult
+
+    def __str__(self) -> str:
+        return f"{self.comparison}\n{self.promotion}"
+
+
+def compare_by_policy(category: str, *, again: bool = False, root: Path = Path()) -> Decision:
+    """`compare` for the challenger, then `promote_by_policy`."""
+    comparison = compare(category, again=again, root=root)
+    return Decision(comparison=comparison, promotion=promote_by_policy(category, root))
 
 
 def promote_by_policy(category: str, root: Path = Path()) -> PolicyResult:

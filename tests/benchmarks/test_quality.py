@@ -61,7 +61,7 @@ def test_a_run_trains_evaluates_and_is_recorded(tmp_path: Path, monkeypatch: pyt
         "image": {"size": 64},
         "split": {"calibration_share": 0.0},
         "texture": {"count": 4},
-        "student": {"steps": 1, "batch": 2},
+        "student": {"steps": 1, "batch": 2, "encoder_decoder": False},
         "segmentation": {"steps": 1, "batch": 2, "width": 8},
     }
     run = replace(PLAN[0], dataset="gravel", teacher="final", settings=tiny)

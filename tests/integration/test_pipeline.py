@@ -63,7 +63,8 @@ def settings(params: Any) -> None:
     params["split"]["calibration_share"] = 0.4  # of few images, so that some are held out on every machine
     params["texture"]["count"] = 4
     params["validation"]["min_normals"] = 4
-    params["student"].update({"steps": 1, "batch": 2, "lr": 0.01, "precision": "float32"})
+    small = {"steps": 1, "batch": 2, "encoder_decoder": False}
+    params["student"].update({**small, "lr": 0.01, "precision": "float32"})
     params["segmentation"].update({"steps": 1, "batch": 2, "width": 8, "precision": "float32"})
 
 

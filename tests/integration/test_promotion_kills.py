@@ -26,7 +26,7 @@ from .server import mlflow_server
 
 SOAK = bool(os.environ.get("DESTSEG_SOAK"))
 KILLS = 30 if SOAK else 5
-GROUPS, EACH = 5, 10 if SOAK else 2  # processes, and the children of each that promote at once
+GROUPS, EACH = (5, 10) if SOAK else (2, 5)  # processes, and the children of each that promote at once
 DECIDING = ("promotion.py", "history.py", "log.py")
 RECORD = Path(__file__).parents[2] / "benchmarks/results/soak_promotion.json"
 # For each line on stdin a child: it promotes or rolls back, and ends itself at the line of code that is asked for.

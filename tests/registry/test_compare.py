@@ -25,6 +25,7 @@ from destseg.registry.compare import compare, due
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
 from destseg.registry.gates import Gate
+from destseg.registry.policy import compare_by_policy
 from destseg.registry.promotion import promote
 from destseg.registry.register import submit
 from destseg.storage import versions
@@ -144,7 +145,11 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     assert entry.why == found.verdict
 
     assert not due(category, root=root).due
-    assert compare(category, root=root) == replace(found, created=False)
+    decision = compare_by_policy(category, root=root)
+    assert decision.comparison == replace(found, created=False)
+    assert (decision.promotion.policy, decision.promotion.promoted) == ("review", False)
+    assert {gate.name: gate.passed for gate in decision.promotion.gates}["compared"]
+    assert str(decision) == f"{decision.comparison}\n{decision.promotion}"
     assert compare(category, again=True, root=root).run_id != found.run_id
 
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("{min_image_auroc: 0.9}", "{}"))
