@@ -74,9 +74,9 @@ else:
     torch.manual_seed(0)
     folder = build / "package"
     folder.mkdir(exist_ok=True)
-    save_weights(folder / "model.safetensors", DeSTSeg(8))
+    save_weights(folder / "model.safetensors", DeSTSeg(8, encoder_decoder=False))
     calibration = Calibration.from_dict(json.loads((build / "calibration.json").read_text()))
-    card = ModelCard(category=category, size=64, bit_depth=8, segmentation_width=8,
+    card = ModelCard(category=category, size=64, bit_depth=8, segmentation_width=8, encoder_decoder=False,
                      teacher={"source": "formula", "sha256": "0" * 64}, calibration=calibration,
                      training_images=files.sha256(accepted_path(category)), destseg="0.1.0",
                      files={"model.safetensors": files.sha256(folder / "model.safetensors")})
