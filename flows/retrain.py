@@ -53,6 +53,8 @@ def train(root: Path, category: str) -> dict[str, Any]:
     if known["model_uri"]:
         get_run_logger().info("trained before: %s", known["model_uri"])
         register(root, category)  # trains nothing: it completes a registration that was killed before its last step
+        if comparison_due(root, category)["due"]:
+            fetch_dataset(root, category)
         return known | {"trained": False, **decide(root, category)}
     fetch_dataset(root, category)
     try:
@@ -61,8 +63,7 @@ def train(root: Path, category: str) -> dict[str, Any]:
         pages.publish_validation(root, category, return_state=True)
     push_results(root, category)
     registered = register(root, category)
-    decided = compare(root, category)
-    pages.publish_decision(category, **decided)
+    decided = decide(root, category)
     pages.publish(root, category, registered)
     return known | registered | {"trained": True, "metrics": pages.read_metrics(root, category), **decided}
 
@@ -108,12 +109,8 @@ def register(root: Path, category: str) -> dict[str, Any]:
 
 
 def decide(root: Path, category: str) -> dict[str, Any]:
-    """`compare` for a challenger that was there before, or the policy alone where no comparison is due."""
-    if comparison_due(root, category)["due"]:
-        fetch_dataset(root, category)
-        decided = compare(root, category)
-    else:
-        decided = {"comparison": None, "promotion": apply_policy(root, category)}
+    """Compares the challenger, promotes it if the policy is `auto` and every gate passes, and shows both."""
+    decided = compare(root, category)
     pages.publish_decision(category, **decided)
     return decided
 
@@ -127,25 +124,13 @@ def comparison_due(root: Path, category: str) -> dict[str, Any]:
 
 @task(**PERSISTENT, task_run_name="compare-{category}")
 def compare(root: Path, category: str) -> dict[str, Any]:
-    """Evaluates challenger and champion anew on this dataset version, then as `apply_policy`: `destseg compare`."""
-    # In one process: each that talks to MLflow takes two seconds to start.
+    """Evaluates challenger and champion anew on this dataset version, then asks the gates: `destseg compare --policy`.
+
+    One command for both: a process that talks to MLflow takes two seconds to start.
+    """
     decided: dict[str, Any] = destseg(root, "compare", category, "--policy", timeout=COMPARISON_SECONDS)
-    get_run_logger().info("%s", decided["comparison"]["verdict"])
-    log_promotion(decided["promotion"])
+    get_run_logger().info("%s: %s", decided["promotion"]["model_uri"], decided["promotion"]["reason"])
     return decided
-
-
-@task(**PERSISTENT, task_run_name="apply-policy-{category}")
-def apply_policy(root: Path, category: str) -> dict[str, Any]:
-    """Asks the gates, and makes the challenger the champion where params.yaml says so: `destseg promote --policy`."""
-    promotion: dict[str, Any] = destseg(root, "promote", category, "--policy", timeout=REGISTRY_SECONDS)
-    log_promotion(promotion)
-    return promotion
-
-
-def log_promotion(promotion: dict[str, Any]) -> None:
-    """What the policy did, in a line of the run's log."""
-    get_run_logger().info("%s: %s", promotion["model_uri"], promotion["reason"])
 
 
 def announce_newer(root: Path, category: str, version: str) -> None:

@@ -62,7 +62,7 @@ CALIBRATION = Calibration(
 def write_exported(folder: Path, category: str = "plate") -> Path:
     """A package with all that `destseg package` writes, its threshold by CALIBRATION; the export takes seconds.
 
-    Without the encoder-decoder, which makes a model of 220 MB that each test would copy and hash.
+    Without the encoder-decoder, which makes a package of 220 MB that each test would copy and hash.
     """
     torch.manual_seed(0)
     folder.mkdir(exist_ok=True)

@@ -44,7 +44,7 @@ def compare(
     again: Annotated[bool, typer.Option("--again", help="Also where it was compared before.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether it has to be compared.")] = False,
     policy: Annotated[
-        bool, typer.Option("--policy", help="Then promote the challenger if promotion.policy of params.yaml says so.")
+        bool, typer.Option("--policy", help="Compare if due; then promote the challenger if promotion.policy says so.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -53,9 +53,9 @@ def compare(
     from destseg.registry.policy import compare_by_policy
 
     if policy:
-        if check or version is not None:
-            raise Error("--policy promotes the challenger of this comparison; leave out --check and --version")
-        show_result(compare_by_policy(category, again=again), as_json)
+        if check or again or version is not None:
+            raise Error("--policy decides about the challenger; leave out --check, --again and --version")
+        show_result(compare_by_policy(category), as_json)
     elif check:
         show_result(due(category, version=version), as_json)
     else:

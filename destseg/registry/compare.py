@@ -51,6 +51,8 @@ class Due:
 
     model_uri: str
     due: bool
+    decided: bool
+    """Whether it was released or turned down before: nothing is to be decided about it."""
     reason: str
 
     def __str__(self) -> str:
@@ -93,17 +95,16 @@ def due(category: str, *, version: int | None = None, root: Path = Path()) -> Du
         released = [one for one in released_versions(client, category) if _is(one, candidate)]
         present = versions.dataset_version(root, category)
         if released:
-            return _due(candidate, False, f"released before, as version {released[-1].version}")
+            why = f"released before, as version {released[-1].version}"
+            return Due(model_uri=address(candidate), due=False, decided=True, reason=why)
         if "turned_down" in candidate.tags:
-            return _due(candidate, False, "turned down")
+            return Due(model_uri=address(candidate), due=False, decided=True, reason="turned down")
         if found := _found(candidate, champion, present):
-            return _due(candidate, False, f"compared: {found.verdict}")
+            why = f"compared: {found.verdict}"
+            return Due(model_uri=address(candidate), due=False, decided=False, reason=why)
     against = "which has no champion" if champion is None else f"against {address(champion)}"
-    return _due(candidate, True, f"not compared on dataset version {present}, {against}")
-
-
-def _due(candidate: "ModelVersion", needed: bool, reason: str) -> Due:
-    return Due(model_uri=address(candidate), due=needed, reason=reason)
+    why = f"not compared on dataset version {present}, {against}"
+    return Due(model_uri=address(candidate), due=True, decided=False, reason=why)
 
 
 def _pair(client: "MlflowClient", category: str, version: int | None) -> "tuple[ModelVersion, ModelVersion | None]":

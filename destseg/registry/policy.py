@@ -1,12 +1,13 @@
 """What becomes of a challenger by itself: promotion.policy of params.yaml, asked after every retraining."""
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from destseg.registry import log
 from destseg.registry.addresses import find
-from destseg.registry.compare import Compared, compare
+from destseg.registry.compare import Compared, compare, due
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.gates import Gate
 from destseg.registry.history import released_versions, succession
@@ -16,6 +17,7 @@ from destseg.registry.register import CHALLENGER
 from destseg.registry.turn_down import refusal
 from destseg.settings import PARAMS, read_section
 
+logger = logging.getLogger(__name__)
 GATES = "gates"  # the entry of the log
 WHY = "promotion.policy auto: all gates passed"
 
@@ -42,16 +44,19 @@ class PolicyResult:
 class Decision:
     """The challenger's comparison, and what the policy did upon it."""
 
-    comparison: Compared
+    comparison: Compared | None
+    """None for a challenger that was released before, or turned down."""
     promotion: PolicyResult
 
     def __str__(self) -> str:
-        return f"{self.comparison}\n{self.promotion}"
+        return "\n".join(str(part) for part in (self.comparison, self.promotion) if part)
 
 
-def compare_by_policy(category: str, *, again: bool = False, root: Path = Path()) -> Decision:
-    """`compare` for the challenger, then `promote_by_policy`."""
-    comparison = compare(category, again=again, root=root)
+def compare_by_policy(category: str, *, root: Path = Path()) -> Decision:
+    """`compare` for the challenger, then `promote_by_policy`; done again, it repeats neither."""
+    comparison = None if due(category, root=root).decided else compare(category, root=root)
+    if comparison:  # said now: what comes after it may fail
+        logger.info("%s", comparison)
     return Decision(comparison=comparison, promotion=promote_by_policy(category, root))
 
 

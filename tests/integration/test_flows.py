@@ -42,7 +42,7 @@ SETTINGS = DemoSettings(
         "split": {"calibration_share": 0.4},
         "teacher": {"source": "formula"},
         "texture": {"count": 8},
-        "student": {"steps": 2, "batch": 2, "encoder_decoder": False},  # a model of 44 MB in the place of 220
+        "student": {"steps": 2, "batch": 2, "encoder_decoder": False},  # a package of 45 MB instead of 220
         "segmentation": {"width": 16, "steps": 2, "batch": 2},
     },
 )

@@ -182,6 +182,7 @@ def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
     factory.kill("mlflow")
     factory.said(run_id, "Could not connect to the endpoint")
     factory.start_again("s3")
+    factory.said(run_id, "registering pin did not succeed")
     factory.start_again("mlflow")
     found = factory.ended(run_id)
     assert (found["state_type"], found["run_count"]) == ("COMPLETED", 1), factory.story()

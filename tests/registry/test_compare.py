@@ -152,10 +152,15 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     assert str(decision) == f"{decision.comparison}\n{decision.promotion}"
     assert compare(category, again=True, root=root).run_id != found.run_id
 
-    (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("{min_image_auroc: 0.9}", "{}"))
-    gates = {gate.name: gate.passed for gate in promote(category, why="first", root=root).gates}
-    assert gates == {"compared": True, "parity": True, "lineage": True}
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(params.replace("{min_image_auroc: 0.9}", "{policy: auto}"))
+    done = compare_by_policy(category, root=root).promotion
+    assert done.promoted
+    assert {gate.name: gate.passed for gate in done.gates} == {"compared": True, "parity": True, "lineage": True}
     assert due(category, root=root).reason == "released before, as version 1"
+    again = compare_by_policy(category, root=root)  # as a task that is tried again does
+    assert (again.comparison, again.promotion.promoted) == (None, False)
+    assert again.promotion.reason == "candidate 1 was released before, as version 1"
     with pytest.raises(Error, match="is the champion, as version 1; there is nothing to compare"):
         compare(category, root=root)
 
