@@ -48,9 +48,9 @@ def read_section(section: str, into: type[T], *, category: str | None = None, pa
     return _build(into, merged, f"{path}: {section}")
 
 
-def check_listed(category: str, path: Path = PARAMS) -> str:
+def check_listed(category: str) -> str:
     """`category` if params.yaml has it, else an Error."""
-    _overrides(read_params(path), category, path)
+    _overrides(read_params(PARAMS), category, PARAMS)
     return category
 
 

@@ -11,13 +11,8 @@ from destseg.settings import check_listed
 
 Category = Annotated[str, typer.Argument(help="Name of the category in params.yaml.", show_default=False)]
 
-
-def _listed(category: str) -> str:
-    return check_listed(category)
-
-
 Listed = Annotated[
-    str, typer.Argument(help="Name of the category in params.yaml.", show_default=False, callback=_listed)
+    str, typer.Argument(help="Name of the category in params.yaml.", show_default=False, callback=check_listed)
 ]
 """A category that params.yaml must have: refused at once, before what takes seconds to load."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]

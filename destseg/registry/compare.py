@@ -51,8 +51,6 @@ class Due:
 
     model_uri: str
     due: bool
-    decided: bool
-    """Whether it was released or turned down before: nothing is to be decided about it."""
     reason: str
 
     def __str__(self) -> str:
@@ -92,19 +90,25 @@ def due(category: str, *, version: int | None = None, root: Path = Path()) -> Du
     with explained(f"reading the comparison of {category}"):
         client = connect()
         candidate, champion = _pair(client, category, version)
-        released = [one for one in released_versions(client, category) if _is(one, candidate)]
         present = versions.dataset_version(root, category)
-        if released:
-            why = f"released before, as version {released[-1].version}"
-            return Due(model_uri=address(candidate), due=False, decided=True, reason=why)
-        if "turned_down" in candidate.tags:
-            return Due(model_uri=address(candidate), due=False, decided=True, reason="turned down")
+        if reason := decided(client, category, candidate):
+            return _due(candidate, False, reason)
         if found := _found(candidate, champion, present):
-            why = f"compared: {found.verdict}"
-            return Due(model_uri=address(candidate), due=False, decided=False, reason=why)
+            return _due(candidate, False, f"compared: {found.verdict}")
     against = "which has no champion" if champion is None else f"against {address(champion)}"
-    why = f"not compared on dataset version {present}, {against}"
-    return Due(model_uri=address(candidate), due=True, decided=False, reason=why)
+    return _due(candidate, True, f"not compared on dataset version {present}, {against}")
+
+
+def decided(client: "MlflowClient", category: str, candidate: "ModelVersion") -> str | None:
+    """What was decided about a candidate, so that nothing is left to compare it for."""
+    released = [one for one in released_versions(client, category) if _is(one, candidate)]
+    if released:
+        return f"released before, as version {released[-1].version}"
+    return "turned down" if "turned_down" in candidate.tags else None
+
+
+def _due(candidate: "ModelVersion", needed: bool, reason: str) -> Due:
+    return Due(model_uri=address(candidate), due=needed, reason=reason)
 
 
 def _pair(client: "MlflowClient", category: str, version: int | None) -> "tuple[ModelVersion, ModelVersion | None]":

@@ -7,7 +7,7 @@ from typing import Literal
 
 from destseg.registry import log
 from destseg.registry.addresses import find
-from destseg.registry.compare import Compared, compare, due
+from destseg.registry.compare import Compared, compare, decided
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.gates import Gate
 from destseg.registry.history import released_versions, succession
@@ -54,7 +54,10 @@ class Decision:
 
 def compare_by_policy(category: str, *, root: Path = Path()) -> Decision:
     """`compare` for the challenger, then `promote_by_policy`; done again, it repeats neither."""
-    comparison = None if due(category, root=root).decided else compare(category, root=root)
+    with explained(f"reading the challenger of {category}"):
+        client = connect()
+        known = decided(client, category, find(client, candidates(category), alias=CHALLENGER))
+    comparison = None if known else compare(category, root=root)
     if comparison:  # said now: what comes after it may fail
         logger.info("%s", comparison)
     return Decision(comparison=comparison, promotion=promote_by_policy(category, root))
