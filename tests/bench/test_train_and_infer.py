@@ -7,9 +7,11 @@ import sys
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from destseg.bench import __main__ as program
 from destseg.bench.infer import infer
-from destseg.bench.train import train
+from destseg.cli.bench import app
 
 CPU = torch.device("cpu")
 STAGE = {
@@ -41,28 +43,27 @@ def test_training_is_measured_beside_the_naive_loop_and_the_peak() -> None:
         assert 0 <= stage["outside_arithmetic"] < 1
 
 
-def test_the_projects_command_measures_too() -> None:
-    options = ("--size=64", "--batch=2", "--width=8", "--steps=1", "--no-naive", "--json")
-    done = run("destseg", "-q", "bench", "train", *options)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    for stage in (found["stage1"], found["stage2"]):
+def test_the_projects_command_measures_too_and_counts_operations_forward_and_backward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DESTSEG_DEVICE", "cpu")
+    options = ("--size=64", "--batch=2", "--width=256", "--steps=1", "--no-naive", "--json")
+    done = CliRunner().invoke(app, ["train", *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    stages = [json.loads(done.stdout)[name] for name in ("stage1", "stage2")]
+    for stage in stages:
         assert stage.keys() == STAGE
         assert stage["spread"][0] <= stage["images_per_s"] <= stage["spread"][1]
         assert stage["ratio"] is None
-
-
-def test_operations_are_counted_forward_and_backward() -> None:
-    found = train(CPU, size=64, batch=2, width=256, steps=1, naive=False)
+    counted = [stage["gflop_per_image"] * 16 for stage in stages]
     forward = 3.66 + 10.68  # of teacher and student, docs/method.md
-    assert found.stage1.gflop_per_image * 16 == pytest.approx(3.66 + 3 * 10.68 - 0.31, abs=0.1)  # no gradient of images
+    assert counted[0] == pytest.approx(3.66 + 3 * 10.68 - 0.31, abs=0.1)  # no gradient of images
     ours = 62.55 - 4.83  # the ASPP does not convolve a constant at every place
     shallow = 2 * 64 * 64 * 256 * 448 * (9 + 1) / 1e9  # no gradient of what the segmentation net sees
-    assert found.stage2.gflop_per_image * 16 == pytest.approx(
+    assert counted[1] == pytest.approx(
         forward + 3 * ours - shallow,
         abs=0.6,  # nine places stand for all: at 64x64 a larger share
     )
-    assert found.stage1.ratio is None
 
 
 def test_scoring_is_measured_and_its_error_with_it() -> None:
@@ -72,13 +73,21 @@ def test_scoring_is_measured_and_its_error_with_it() -> None:
     assert infer(CPU, size=64, batch=1, width=8, precision="float32", repeats=1).score_error < 1e-5
 
 
-def test_an_option_of_another_bench_is_refused() -> None:
-    done = run("destseg.bench", "metrics", "--batch", "3")
-    assert done.returncode == 2
-    assert "metrics has no option --batch" in done.stderr
+def refused(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """What `python -m destseg.bench` ends with; in this process, as its start imports torch for 3 CPU seconds."""
+    monkeypatch.setattr(sys, "argv", ["destseg.bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    return ended.value.code
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    done = run("destseg.bench", "infer", "--device", "cuda:99")
-    assert done.returncode == 1
-    assert "device 'cuda:99' (DESTSEG_DEVICE) cannot be used" in done.stderr
+def test_an_option_of_another_bench_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(monkeypatch, "metrics", "--batch", "3") == 2
+    assert "metrics has no option --batch" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(monkeypatch, "infer", "--device", "cuda:99")
+    assert "device 'cuda:99' (DESTSEG_DEVICE) cannot be used" in str(said)
