@@ -1,5 +1,6 @@
 """A training that is killed goes on in another workspace and ends with the same bits."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -15,11 +16,13 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from destseg.dataset.accepted import Accepted
 from destseg.dataset.procedural import render
 from destseg.files import sha256
 from destseg.model.sources import TeacherSettings, fetch
 from destseg.storage.memo import held
 from destseg.training import checkpoint as checkpoints
+from destseg.training import segmentation, student
 from destseg.training.checkpoint import Checkpoint, checkpoint, key
 
 STEPS = 40
@@ -41,13 +44,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "texture": {"count": 4},
         "student": {**short, "encoder_decoder": False, "lr": 0.05, "schedule": "cosine"},
         "segmentation": {**short, "width": 16},
-        "validation": {"min_normals": 5, "normals_only": True},
-        "split": {"calibration_share": 0.0},
         "categories": {"bolt": {}},
     }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     fetch(TeacherSettings(source="formula"), root / "build/teacher.safetensors")
-    destseg(root, root / "cache", "validate")
+    Accepted(
+        category="bolt",
+        training=[(f"train/good/{path.name}", sha256(path)) for path in sorted(good.iterdir())],
+        calibration=[],
+    ).write(root)
     return root
 
 
@@ -55,20 +60,29 @@ def command(verb: str) -> list[str]:
     return [sys.executable, "-m", "destseg", verb, "bolt"]
 
 
-def environment(cache: Path) -> dict[str, str]:
-    return os.environ | {"DESTSEG_CACHE": str(cache), "DESTSEG_CHECKPOINT_SECONDS": "0.01", "DESTSEG_DEVICE": "cpu"}
+def settings(cache: Path) -> dict[str, str]:
+    return {"DESTSEG_CACHE": str(cache), "DESTSEG_CHECKPOINT_SECONDS": "0.01", "DESTSEG_DEVICE": "cpu"}
+
+
+def train_here(root: Path, cache: Path, verb: str) -> None:
+    """Without a process of its own, which imports torch for 3 CPU seconds."""
+    with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
+        for name, value in settings(cache).items():
+            patch.setenv(name, value)
+        {"student": student, "segmentation": segmentation}[verb].stage("bolt")
 
 
 def destseg(root: Path, cache: Path, verb: str) -> str:
     """What the verb said; it must succeed."""
-    done = subprocess.run(command(verb), cwd=root, env=environment(cache), capture_output=True, text=True)
+    env = os.environ | settings(cache)
+    done = subprocess.run(command(verb), cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
 def kill_when_saved(root: Path, cache: Path, verb: str) -> int:
     """Kills the verb's process after some saved states; the step of the last one."""
-    process = subprocess.Popen(command(verb), cwd=root, env=environment(cache), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(verb), cwd=root, env=os.environ | settings(cache), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for path in (cache / "checkpoints").glob(f"bolt-{verb}-*.pt"):
@@ -93,20 +107,39 @@ def unsaved(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return root, destseg(root, file, "student")
 
 
+@pytest.fixture(scope="module")
+def killed(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, int]:
+    """A workspace whose student was killed, the cache with its state, and that state's step."""
+    folder = tmp_path_factory.mktemp("killed")
+    root, cache = folder / "root", folder / "cache"
+    shutil.copytree(workspace, root)
+    return root, cache, kill_when_saved(root, cache, "student")
+
+
 def test_both_stages_killed_go_on_elsewhere_and_end_with_the_bits_of_a_run_that_was_not(
-    workspace: Path, unsaved: tuple[Path, str], tmp_path: Path
+    workspace: Path,
+    unsaved: tuple[Path, str],
+    killed: tuple[Path, Path, int],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, logger="destseg")
     whole, cache = tmp_path / "whole", tmp_path / "cache"
     shutil.copytree(unsaved[0], whole)
-    destseg(whole, tmp_path / "other-cache", "segmentation")
+    train_here(whole, tmp_path / "other-cache", "segmentation")
+    shutil.copytree(killed[1], cache)
     for verb in ("student", "segmentation"):
         first, second = tmp_path / f"{verb}-killed", tmp_path / f"{verb}-again"
-        shutil.copytree(workspace, first)
+        shutil.copytree(killed[0] if verb == "student" else workspace, first)
         if verb == "segmentation":
             shutil.copy(whole / "build/bolt/student.safetensors", first / "build/bolt")
         shutil.copytree(first, second)
-        done = kill_when_saved(first, cache, verb)
-        said = destseg(second, cache, verb)
+        done = killed[2] if verb == "student" else kill_when_saved(first, cache, verb)
+        if verb == "student":
+            said = destseg(second, cache, verb)
+        else:
+            train_here(second, cache, verb)
+            said = caplog.text
         assert "going on after step" in said
         assert int(said.partition("going on after step ")[2].split(",")[0]) >= done
         for name in (f"{verb}.safetensors", f"{verb}-loss.csv"):
@@ -115,14 +148,19 @@ def test_both_stages_killed_go_on_elsewhere_and_end_with_the_bits_of_a_run_that_
     assert list((cache / "checkpoints").glob("*.pt")) == [], "a training that has ended needs its state no more"
 
 
-def test_other_settings_start_anew(workspace: Path, tmp_path: Path) -> None:
+def test_other_settings_start_anew(
+    killed: tuple[Path, Path, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="destseg")
     changed, cache = tmp_path / "changed", tmp_path / "cache"
-    shutil.copytree(workspace, changed)
-    kill_when_saved(changed, cache, "student")
+    for source, target in zip(killed, (changed, cache), strict=False):
+        shutil.copytree(source, target)
     params = yaml.safe_load((changed / "params.yaml").read_text())
     params["student"]["lr"] = 0.04
     (changed / "params.yaml").write_text(yaml.safe_dump(params))
-    assert "going on" not in destseg(changed, cache, "student")
+    train_here(changed, cache, "student")
+    assert f"step {STEPS} of {STEPS}" in caplog.text
+    assert "going on" not in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_training_goes_on(unsaved: tuple[Path, str]) -> None:
