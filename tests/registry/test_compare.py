@@ -1,22 +1,19 @@
 """`destseg compare` on a real MLflow store, a git repository with a DVC remote, and models that score."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pytest
 
 from destseg import Error
-from destseg.dataset.accepted import Accepted, accepted_path
 from destseg.dataset.layout import dataset_dir
 from destseg.evaluation.summary import Summary
 from destseg.files import sha256
@@ -27,10 +24,9 @@ from destseg.registry.evidence import Lineage
 from destseg.registry.gates import Gate
 from destseg.registry.policy import compare_by_policy
 from destseg.registry.promotion import promote
-from destseg.registry.register import submit
 from destseg.storage import versions
 
-from ..packages import photograph, write_package
+from .clones import Repository, make_template
 
 pytestmark = pytest.mark.usefixtures("store")
 # A process that dies when all files are logged and the tag is not set yet.
@@ -42,70 +38,16 @@ compare(sys.argv[1])
 """
 
 
-class Repository:
-    """A clone with a dataset, its remote, and a function that registers a model of it."""
-
-    def __init__(
-        self, root: Path, category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]
-    ) -> None:
-        self.root, self.category, self.results, self.lineage = root, category, results, lineage
-        self.remote = root.parent / f"{root.name}-remote"
-        rng, data = np.random.default_rng(0), dataset_dir(category, root)
-        self.normals = [photograph(data / f"train/good/{index}.png", rng) for index in range(5)]
-        for index in range(3):
-            photograph(data / f"test/good/{index}.png", rng)
-            photograph(data / f"test/hole/{index}.png", rng, defect=True)
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.git("config", "user.name", "Test")
-        self.git("config", "user.email", "test@example.com")
-        (root / ".dvc").mkdir()
-        (root / ".dvc/config").write_text(f"[core]\n remote = r\n['remote \"r\"']\n url = {self.remote}\n")
-        (root / ".gitignore").write_text("/build\n/data/mvtec/*/\n")
-        self.results(category)
-        versions.dvc(root, "add", "--quiet", str(data.relative_to(root)))
-        self.commit("A dataset")
-        versions.dvc(root, "push", "--quiet", str(versions.pointer(category)))
-
-    def git(self, *arguments: str) -> str:
-        return versions.git(self.root, *arguments)
-
-    def commit(self, message: str) -> str:
-        return versions.commit(self.root, [Path()], message)
-
-    def train(
-        self,
-        key: str,
-        *,
-        seed: int,
-        normals: slice = slice(3),
-        params: dict[str, Any] | None = None,
-        seen: Sequence[str] = (),
-    ) -> str:
-        """A candidate with random weights, its threshold from the dataset, `seen` among its images; its address."""
-        self.results(self.category)
-        package, data = self.root / "build" / self.category / "package", dataset_dir(self.category, self.root)
-        names = [*(path.relative_to(data).as_posix() for path in self.normals[normals]), *seen]
-        images = [(name, sha256(data / name)) for name in names]
-        Accepted(category=self.category, training=images[1:], calibration=images[:1]).write(self.root)
-        parity = json.loads((package / "parity.json").read_text())
-        listed = sha256(accepted_path(self.category, self.root))
-        shutil.rmtree(package)
-        write_package(package, self.normals, seed=seed, category=self.category)
-        made = json.loads((package / "model.json").read_text())
-        (package / "model.json").write_text(json.dumps({**made, "training_images": listed}))
-        parity["largest_difference"].pop("model.onnx")
-        (package / "parity.json").write_text(json.dumps(parity))
-        found = self.lineage(self.root, key, category=self.category)
-        found = replace(found, commit=versions.head(self.root), params={**found.params, **(params or {})})
-        found = replace(found, dataset_version=versions.dataset_version(self.root, self.category))
-        return submit(self.category, found, root=self.root).model_uri
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
 def repository(
-    tmp_path: Path, category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]
+    tmp_path: Path, template: Path, category: str, results: Callable[..., Path], lineage: Callable[..., Lineage]
 ) -> Repository:
-    return Repository(tmp_path, category, results, lineage)
+    return Repository(tmp_path, template, category, results, lineage)
 
 
 def challenger(category: str) -> Any:
@@ -206,9 +148,9 @@ def test_a_comparison_with_a_former_champion_or_with_changed_files_passes_no_gat
     repository: Repository, category: str, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = repository.root
-    for seed, key in enumerate("ab"):
-        repository.train(key, seed=seed)
-        compare(category, root=root)
+    repository.train("a", seed=0)
+    compare(category, root=root)
+    repository.train("b", seed=1)
     promote(category, why="first", version=2, override=True, root=root)
     assert due(category, version=1, root=root).due  # it was compared when there was no champion
     with pytest.raises(Error, match=r"candidate 1 was compared with no champion, there is champion 1 now; run"):
