@@ -76,6 +76,8 @@ def test_scoring_is_measured_and_its_error_with_it() -> None:
 def refused(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     """What `python -m destseg.bench` ends with; in this process, as its start imports torch for 3 CPU seconds."""
     monkeypatch.setattr(sys, "argv", ["destseg.bench", *arguments])
+    for name in ("THP_MEM_ALLOC_ENABLE", "MALLOC_ARENA_MAX"):  # a user's choice: nothing is tuned for later tests
+        monkeypatch.setenv(name, "1")
     with pytest.raises(SystemExit) as ended:
         program.main()
     return ended.value.code
