@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from destseg.bench.machine import describe
 from destseg.dataset import provenance
 from destseg.files import write_text
 from destseg.local.environment import BUCKET, applied
+from destseg.local.prefect_api import call
 from destseg.local.servers import Servers
 from destseg.storage import s3
 from tests.integration.factory import FINAL, Factory
@@ -138,6 +140,17 @@ def run_seconds(factory: Factory, name: str) -> dict[str, Any]:
     return {"runs": len(runs), "not_completed": len(runs) - len(done), **quantiles(done)}
 
 
+def start_seconds(factory: Factory, name: str) -> list[float]:
+    """Seconds from a worker's taking a run to its running, which is where `run_s` begins: the start of a process."""
+    found = []
+    for run in factory.runs(name):
+        states = call(factory.servers.env, f"flow_run_states/?flow_run_id={run['id']}")
+        first = {state["type"]: datetime.fromisoformat(state["timestamp"]) for state in reversed(states)}
+        if {"PENDING", "RUNNING"} <= first.keys():
+            found.append((first["RUNNING"] - first["PENDING"]).total_seconds())
+    return found
+
+
 def task_seconds(factory: Factory) -> dict[str, float]:
     """Median seconds of each task: where the time of a run goes, `reproduce` with the stand-in's sleep in it."""
     found: list[dict[str, Any]] = []
@@ -187,6 +200,7 @@ def main() -> None:
             "arrival_to_training_s": quantiles(latencies(sent, trainings)),
             "drained_after_s": round(drained, 1),
             "run_s": {name: run_seconds(factory, name) for name in ("poll", "ingest", "retrain", "rescue")},
+            "start_s": {name: quantiles(start_seconds(factory, name)) for name in ("ingest", "retrain")},
             "task_s": task_seconds(factory),
             "stand_in_s": quantiles([one["ended"] - one["begun"] for one in trainings]),
             "servers": servers,

@@ -1,5 +1,6 @@
 """`python -m destseg` and the `destseg` command: a user's mistake is one sentence on stderr and exit code 2."""
 
+import gc
 import sys
 
 from destseg import Error
@@ -9,6 +10,7 @@ from destseg.allocator import tune_allocator
 def main() -> None:
     """Runs the command line."""
     tune_allocator()
+    gc.set_threshold(10_000)  # not 700: importing torch, MLflow or GX is all objects that stay, 0.2 to 0.4 s of looking
     from destseg.cli import app
 
     try:

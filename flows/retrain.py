@@ -50,10 +50,14 @@ def retrain(category: Category) -> dict[str, Any]:
 def train(root: Path, category: str) -> dict[str, Any]:
     """The steps from a dataset version to its challenger and the gates; of what was done before, none is repeated."""
     known = look_up(root, category)
-    if known["model_uri"]:
-        get_run_logger().info("trained before: %s", known["model_uri"])
-        register(root, category)  # trains nothing: it completes a registration that was killed before its last step
-        if comparison_due(root, category)["due"]:
+    left, reason = known.pop("left"), known.pop("reason")
+    get_run_logger().info("%s: %s is left to do, %s", category, left or "nothing", reason)
+    if left is None:
+        return known | {"trained": False}
+    if left != "train":  # what came before that step was done by a run that was killed, or before a promotion
+        if left == "register":
+            register(root, category)
+        if left != "decide":
             fetch_dataset(root, category)
         return known | {"trained": False, **decide(root, category)}
     fetch_dataset(root, category)
@@ -70,8 +74,8 @@ def train(root: Path, category: str) -> dict[str, Any]:
 
 @task(**PERSISTENT, task_run_name="look-up-{category}")
 def look_up(root: Path, category: str) -> dict[str, Any]:
-    """Dataset version and training key of the workspace, and the candidate that came from the same, if there is one."""
-    known: dict[str, Any] = destseg(root, "register", category, "--check", timeout=REGISTRY_SECONDS)
+    """What is left to do for the dataset version of the workspace: `destseg due`."""
+    known: dict[str, Any] = destseg(root, "due", category, timeout=REGISTRY_SECONDS)
     return known
 
 
@@ -113,13 +117,6 @@ def decide(root: Path, category: str) -> dict[str, Any]:
     decided = compare(root, category)
     pages.publish_decision(category, **decided)
     return decided
-
-
-@task(**PERSISTENT, task_run_name="comparison-due-{category}")
-def comparison_due(root: Path, category: str) -> dict[str, Any]:
-    """Whether the challenger has to be compared with the present champion on this dataset version."""
-    known: dict[str, Any] = destseg(root, "compare", category, "--check", timeout=REGISTRY_SECONDS)
-    return known
 
 
 @task(**PERSISTENT, task_run_name="compare-{category}")

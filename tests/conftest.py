@@ -1,5 +1,6 @@
 """What the tests share: a real S3 server on disk and a git origin whose DVC remote lies on it."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 # Loaded before any heavy library: one thread per test process, so that parallel tests don't fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.set_threshold(10_000)  # as destseg/__main__.py
 
 # What they do they mostly wait for, so that others have the cores.
 LONGEST = ("test_orchestration", "test_flows", "test_pipeline")

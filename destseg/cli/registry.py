@@ -1,4 +1,4 @@
-"""The registry's verbs: register, compare, promote, turn-down, recalibrate, rollback, history, health, trace, init."""
+"""The registry's verbs: register, due, compare, promote, turn-down, recalibrate, rollback, history and the others."""
 
 import dataclasses
 import datetime
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from destseg import Error
-from destseg.cli.options import AsJson, Category, print_json, show_result
+from destseg.cli.options import AsJson, Category, Listed, print_json, show_result
 from destseg.text import printable
 
 app = typer.Typer()
@@ -28,13 +28,20 @@ Replaces = Annotated[
 @app.command()
 def register(
     category: Category,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether this was trained and registered.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Log the run and register the packaged model as challenger, once for the same data, settings and code."""
-    from destseg.registry.register import look_up, register
+    from destseg.registry.register import register
 
-    show_result(look_up(category) if check else register(category), as_json)
+    show_result(register(category), as_json)
+
+
+@app.command()
+def due(category: Listed, as_json: AsJson = False) -> None:
+    """Say what a retraining has left to do for the dataset version that is checked out; change nothing."""
+    from destseg.registry.due import due
+
+    show_result(due(category), as_json)
 
 
 @app.command()
@@ -42,22 +49,19 @@ def compare(
     category: Category,
     version: Annotated[int | None, typer.Option(help="Candidate version; the challenger unless given.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Also where it was compared before.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it has to be compared.")] = False,
     policy: Annotated[
         bool, typer.Option("--policy", help="Compare if due; then promote the challenger if promotion.policy says so.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a candidate and the champion anew on the dataset version that is checked out; the gates read it."""
-    from destseg.registry.compare import compare, due
+    from destseg.registry.compare import compare
     from destseg.registry.policy import compare_by_policy
 
     if policy:
-        if check or again or version is not None:
-            raise Error("--policy decides about the challenger; leave out --check, --again and --version")
+        if again or version is not None:
+            raise Error("--policy decides about the challenger; leave out --again and --version")
         show_result(compare_by_policy(category), as_json)
-    elif check:
-        show_result(due(category, version=version), as_json)
     else:
         show_result(compare(category, version=version, again=again), as_json)
 

@@ -132,8 +132,8 @@ class Demo:
     def retrain(self) -> dict[str, str]:
         """The flow `retrain` for each category that was not trained as it is now; the newest candidates' addresses."""
         self.progress.doing("looking up what was trained before")
-        known = self.crew.each(lambda category: self.crew.destseg("register", category, "--check"), self.categories)
-        due = [category for category in self.categories if not known[category]["model_uri"]]
+        known = self.crew.each(lambda category: self.crew.destseg("due", category), self.categories)
+        due = [category for category in self.categories if known[category]["left"]]
         known |= self.crew.flows("retrain", due)
         return {category: str(known[category]["model_uri"]) for category in self.categories}
 

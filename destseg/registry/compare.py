@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,18 +46,6 @@ class Compared:
         return f"{self.model_uri} against {against} on dataset version {self.dataset_version}{again}: {self.verdict}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Due:
-    """Whether a candidate has to be compared before anybody can decide about it."""
-
-    model_uri: str
-    due: bool
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.model_uri}: {self.reason}"
-
-
 def compare(category: str, *, version: int | None = None, again: bool = False, root: Path = Path()) -> Compared:
     """Compares the challenger, or candidate `version`, with the champion on the dataset version in the clone `root`.
 
@@ -64,9 +53,13 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
     """
     from destseg.evaluation.compare import compute  # seconds: it loads torch
 
-    with explained(f"comparing {category}"):
+    # DVC is asked while MLflow is imported: each takes a second.
+    with ThreadPoolExecutor(1) as pool, explained(f"comparing {category}"):
+        dataset = pool.submit(state.check_dataset, root, category)
         client = connect()
-        candidate, champion = _pair(client, category, version)
+        alias, number = (CHALLENGER, None) if version is None else (None, str(version))
+        candidate = find(client, candidates(category), alias=alias, version=number)
+        champion = _champion(client, category)
         if champion is not None and _is(champion, candidate):
             raise Error(
                 f"{address(candidate)} is the champion, as version {champion.version}; there is nothing to compare"
@@ -74,29 +67,21 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
         present = versions.dataset_version(root, category)
         if not again and (found := _found(candidate, champion, present)):
             return found
-        state.check_checked_out(root, category)
+        pushed = dataset.result()
         packages = fetch(candidate), None if champion is None else fetch(champion)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             content = compute(category, *packages, folder, root=root)
+            content["pushed"] = pushed
             known = _completed(content, category, candidate, champion, root, folder / GALLERY)
             files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
             made = comparison.log(client, category, candidate, comparison.number(champion), folder)
     return _compared(candidate, champion, made, known, created=True)
 
 
-def due(category: str, *, version: int | None = None, root: Path = Path()) -> Due:
-    """Whether `compare` has anything to do, by the registry alone: the dataset need not be here."""
-    with explained(f"reading the comparison of {category}"):
-        client = connect()
-        candidate, champion = _pair(client, category, version)
-        present = versions.dataset_version(root, category)
-        if reason := decided(client, category, candidate):
-            return _due(candidate, False, reason)
-        if found := _found(candidate, champion, present):
-            return _due(candidate, False, f"compared: {found.verdict}")
-    against = "which has no champion" if champion is None else f"against {address(champion)}"
-    return _due(candidate, True, f"not compared on dataset version {present}, {against}")
+def is_compared(client: "MlflowClient", category: str, candidate: "ModelVersion", dataset_version: str) -> bool:
+    """Whether a candidate was compared with the present champion on this dataset version, and the files are whole."""
+    return _found(candidate, _champion(client, category), dataset_version) is not None
 
 
 def decided(client: "MlflowClient", category: str, candidate: "ModelVersion") -> str | None:
@@ -107,16 +92,9 @@ def decided(client: "MlflowClient", category: str, candidate: "ModelVersion") ->
     return "turned down" if "turned_down" in candidate.tags else None
 
 
-def _due(candidate: "ModelVersion", needed: bool, reason: str) -> Due:
-    return Due(model_uri=address(candidate), due=needed, reason=reason)
-
-
-def _pair(client: "MlflowClient", category: str, version: int | None) -> "tuple[ModelVersion, ModelVersion | None]":
-    """The candidate and the present champion."""
-    alias = CHALLENGER if version is None else None
-    candidate = find(client, candidates(category), alias=alias, version=None if version is None else str(version))
+def _champion(client: "MlflowClient", category: str) -> "ModelVersion | None":
     line = succession(released_versions(client, category))
-    return candidate, line[-1] if line else None
+    return line[-1] if line else None
 
 
 def _is(champion: "ModelVersion", candidate: "ModelVersion") -> bool:
@@ -170,7 +148,6 @@ def _completed(
         "dataset_version": versions.dataset_version(root, category),
         "commit": versions.head(root),
         "clean": evidence.is_clean(root),
-        "pushed": state.is_pushed(root, category),
         **known,
         "trained_on": {
             role: None if version is None else _trained_on(version, content["images"])

@@ -140,11 +140,13 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
 
     `rights` is what an administrator grants to whoever is forbidden to do it.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
+    except Exception as error:
+        from mlflow.exceptions import MlflowException  # not before: what is inside may have something to do meanwhile
+
+        if not isinstance(error, MlflowException):
+            raise
         if rights and forbidden(error):
             raise Error(
                 f"{what} is not allowed to {account()}; an administrator of the registry at {shown()} has to "

@@ -4,6 +4,7 @@ import json
 import logging
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from destseg.files import sha256
 from destseg.registry import evidence, images, integrity, log, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
 from destseg.registry.listing import address
-from destseg.storage import stages, versions
+from destseg.storage import stages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,14 +48,16 @@ class Registration:
 
 def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
-    with explained(f"registering {category}"):
+    # DVC is asked while MLflow is imported: each takes a second.
+    with ThreadPoolExecutor(1) as pool, explained(f"registering {category}"):
+        current = pool.submit(evidence.check_current, category, root)
         client = connect()
         former = by_key(client, category, stages.training_key(root, category))
         if former is not None:
             log_registration(client, category, former)
             settle(client, category)
             return _registration(client, former, created=False)
-    evidence.check_current(category, root)
+        current.result()
     return submit(category, evidence.lineage(category, root), root=root)
 
 
@@ -71,36 +74,6 @@ def submit(category: str, lineage: evidence.Lineage, *, root: Path = Path()) -> 
         settle(client, category)
         # Of two processes that registered the same training at once, the later one's version is superseded and unused.
         return _registration(client, first, created=int(first.version) == int(number))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What the repository would train now, and the candidate that came from the same data, params and code."""
-
-    dataset_version: str
-    training_key: str
-    model_uri: str | None
-
-    def __str__(self) -> str:
-        return f"dataset version {self.dataset_version}: {self.model_uri or 'not trained and registered yet'}"
-
-
-def look_up(category: str, *, root: Path = Path()) -> Known:
-    """Whether the repository as it stands was trained and registered before."""
-    key = stages.training_key(root, category)
-    number = trained_already(category, key)
-    return Known(
-        dataset_version=versions.dataset_version(root, category),
-        training_key=key,
-        model_uri=None if number is None else f"models:/{candidates(category)}/{number}",
-    )
-
-
-def trained_already(category: str, training_key: str) -> int | None:
-    """The candidate that came from the same data, params and code, or None."""
-    with explained(f"looking for a former training of {category}"):
-        version = by_key(connect(), category, training_key)
-    return None if version is None else int(version.version)
 
 
 def _registration(client: "MlflowClient", version: "ModelVersion", *, created: bool) -> Registration:

@@ -1,7 +1,7 @@
 """A program that asks DVC for something about one dataset, and prints the answer as a line of JSON.
 
     python objects.py list 3f2a....dir                    # MD5 by name of its files, from the cache or the remote
-    python objects.py absent data/mvtec/washer.dvc        # how many of its objects the remote does not have
+    python objects.py standing data/mvtec/washer.dvc      # whether its folder was changed, and the remote has it all
     python objects.py add data/mvtec/washer.dvc NAME...   # takes these files into it
 
 `dvc ls`, `dvc status --cloud` and `dvc add` do the same, but read the stages of all categories first: 6 s of 200.
@@ -27,13 +27,16 @@ def listed(repo: Any, version: str) -> dict[str, str]:
     return {"/".join(key): content.value for key, _, content in Tree.load(cache, hashed)}
 
 
-def absent(repo: Any, pointer: str) -> int:
-    """Objects that the remote does not have."""
-    from dvc.repo.index import Index
+def standing(repo: Any, pointer: str) -> dict[str, bool]:
+    """Whether the folder differs from its version, and whether the remote, if there is one, has all its objects."""
+    changed, pushed = bool(repo.status(targets=[pointer])), False
+    if repo.config["core"].get("remote"):
+        from dvc.repo.index import Index
 
-    used = Index.from_file(repo, pointer).used_objs(force=True, push=True)
-    states = [repo.cloud.status(objects) for database, objects in used.items() if database is None]
-    return sum(len(state.new) + len(state.missing) for state in states)
+        used = Index.from_file(repo, pointer).used_objs(force=True, push=True)
+        states = [repo.cloud.status(objects) for database, objects in used.items() if database is None]
+        pushed = not any(state.new or state.missing for state in states)
+    return {"changed": changed, "pushed": pushed}
 
 
 def add(repo: Any, pointer: str, *names: str) -> None:
@@ -51,7 +54,7 @@ def main(question: str, about: str, *names: str) -> None:
 
     try:
         with Repo() as repo:
-            print(json.dumps({"list": listed, "absent": absent, "add": add}[question](repo, about, *names)))
+            print(json.dumps({"list": listed, "standing": standing, "add": add}[question](repo, about, *names)))
     except Exception as error:  # those of DVC, botocore and the disk have no common parent but this
         sys.exit(f"{type(error).__name__}: {error}")
 

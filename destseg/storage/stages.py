@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from destseg import Error
-from destseg.settings import read_params
+from destseg.settings import parse, read_params
 from destseg.storage import versions
 
 _NOT_TRAINING = ("categories", "ingest", "promotion", "monitor")  # sections of params.yaml that change no trained model
@@ -63,7 +61,7 @@ def _stages(root: Path, category: str) -> dict[str, dict[str, Any]]:
     stages = {}
     for name, stage in _read(root).items():
         plain = stage.get("do", stage)
-        filled = yaml.safe_load(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
+        filled = json.loads(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
         stages[name] = {"cmd": filled["cmd"], "deps": [_path(dep) for dep in filled["deps"]]}
     return stages
 
@@ -73,7 +71,7 @@ def _read(root: Path) -> dict[str, dict[str, Any]]:
         text = (root / "dvc.yaml").read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Error(f"{root.resolve()} has no dvc.yaml; expected the root of a destseg repository") from None
-    return (yaml.safe_load(text) or {}).get("stages") or {}
+    return (parse(text) or {}).get("stages") or {}
 
 
 def _path(dep: str | Mapping[str, Any]) -> str:
@@ -83,7 +81,7 @@ def _path(dep: str | Mapping[str, Any]) -> str:
 def lock_entries(root: Path, category: str) -> dict[str, Any]:
     """dvc.lock's entries of this category's stages and of `teacher`, by stage."""
     try:
-        locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+        locked = parse((root / "dvc.lock").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Error(f"{root.resolve()} has no dvc.lock; run `dvc repro` first") from None
     stages = (locked or {}).get("stages") or {}

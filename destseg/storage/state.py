@@ -1,4 +1,4 @@
-"""How a workspace stands to what DVC knows: what has changed in it, and whether the remote has a dataset version."""
+"""How a workspace stands to what DVC knows: what has changed in it, and whether the remote has its dataset version."""
 
 import json
 from pathlib import Path
@@ -18,22 +18,18 @@ def changes(root: Path, *names: str) -> dict[str, Any]:
     return found
 
 
-def check_checked_out(root: Path, category: str) -> None:
-    """An Error unless data/mvtec/<category>/ holds exactly the files of its dataset version."""
+def check_dataset(root: Path, category: str) -> bool:
+    """Whether the remote has the category's dataset version; False without a remote.
+
+    As DVC sees it: where the version's list is, which it sends last, all its files are. An Error unless
+    data/mvtec/<category>/ holds exactly the files of this version.
+    """
     pointer = versions.pointer(category)
     version = versions.dataset_version(root, category)
-    if changes(root, str(pointer)):
+    found = versions.ask(root, "standing", pointer.as_posix())
+    if found["changed"]:
         raise Error(
             f"{root / pointer.with_suffix('')} is not dataset version {version}, which {pointer} names; bring it here "
             f"with `dvc pull {pointer}`, or commit what was changed as a version of its own with `destseg dataset add`"
         )
-
-
-def is_pushed(root: Path, category: str) -> bool:
-    """Whether the remote has the category's dataset version; False without a remote.
-
-    As DVC sees it: where the version's list is, which it sends last, all its files are.
-    """
-    if not versions.has_remote(root):
-        return False
-    return bool(versions.ask(root, "absent", versions.pointer(category).as_posix()) == 0)
+    return bool(found["pushed"])

@@ -190,17 +190,22 @@ def test_s3_and_mlflow_may_be_away_for_a_while(factory: Factory) -> None:
 
 
 def test_of_two_runs_of_a_category_one_trains_and_a_version_that_comes_meanwhile_is_next(factory: Factory) -> None:
-    first = factory.start("retrain", category="slow")
-    factory.wait(lambda: "slow: training" in factory.log(first))
+    busy = factory.start("retrain", category="slow")
+    factory.wait(lambda: "slow: training" in factory.log(busy))
     old = factory.version("slow")
     second = factory.start("retrain", category="slow")
     assert factory.ended(second)["state_type"] == "COMPLETED"
     factory.said(second, "another run trains slow")
+    commit = versions.git(factory.repository.origin, "rev-parse", "main").strip()
+    factory.set({"slow": {"standin": {"seconds": 1}}})  # other settings too, while the first run trains
     factory.send("slow")
     factory.start("poll")
     factory.wait(lambda: factory.version("slow") != old)
     factory.wait(lambda: len(factory.challengers("slow")) == 2)
     assert factory.challengers("slow") == [old, factory.version("slow")]
+    first, then = factory.candidates("slow")
+    assert first["commit"] == commit
+    assert first["params_hash"] != then["params_hash"]
 
 
 def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:

@@ -18,7 +18,7 @@ from destseg.dataset.layout import dataset_dir
 from destseg.evaluation.summary import Summary
 from destseg.files import sha256
 from destseg.registry import comparison, log
-from destseg.registry.compare import compare, due
+from destseg.registry.compare import compare, is_compared
 from destseg.registry.connection import candidates, connect, released
 from destseg.registry.evidence import Lineage
 from destseg.registry.gates import Gate
@@ -54,6 +54,12 @@ def challenger(category: str) -> Any:
     return connect().get_model_version_by_alias(candidates(category), "challenger")
 
 
+def is_current(category: str, root: Path, candidate: Any = None) -> bool:
+    """Whether the challenger, or this candidate, was compared with the present champion on the present version."""
+    version = versions.dataset_version(root, category)
+    return is_compared(connect(), category, candidate or challenger(category), version)
+
+
 def files_of(category: str) -> tuple[Path, dict[str, Any]]:
     """The comparison that the challenger's tag names, and its content."""
     version = challenger(category)
@@ -65,7 +71,7 @@ def files_of(category: str) -> tuple[Path, dict[str, Any]]:
 
 def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(repository: Repository, category: str) -> None:
     uri, root = repository.train("a", seed=1), repository.root
-    assert due(category, root=root).due
+    assert not is_current(category, root)
     with pytest.raises(Error, match=rf"was not compared yet; run `destseg compare {category} --version 1`"):
         promote(category, why="first", root=root)
 
@@ -86,7 +92,7 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     assert (entry.event, entry.subject, entry.content["run_id"]) == ("compared", uri, found.run_id)
     assert entry.why == found.verdict
 
-    assert not due(category, root=root).due
+    assert is_current(category, root)
     decision = compare_by_policy(category, root=root)
     assert decision.comparison == replace(found, created=False)
     assert (decision.promotion.policy, decision.promotion.promoted) == ("review", False)
@@ -99,7 +105,6 @@ def test_the_first_candidate_is_measured_alone_once_and_can_be_promoted(reposito
     done = compare_by_policy(category, root=root).promotion
     assert done.promoted
     assert {gate.name: gate.passed for gate in done.gates} == {"compared": True, "parity": True, "lineage": True}
-    assert due(category, root=root).reason == "released before, as version 1"
     again = compare_by_policy(category, root=root)  # as a task that is tried again does
     assert (again.comparison, again.promotion.promoted) == (None, False)
     assert again.promotion.reason == "candidate 1 was released before, as version 1"
@@ -152,7 +157,8 @@ def test_a_comparison_with_a_former_champion_or_with_changed_files_passes_no_gat
     compare(category, root=root)
     repository.train("b", seed=1)
     promote(category, why="first", version=2, override=True, root=root)
-    assert due(category, version=1, root=root).due  # it was compared when there was no champion
+    older = connect().get_model_version(candidates(category), "1")
+    assert not is_current(category, root, older)  # it was compared when there was no champion
     with pytest.raises(Error, match=r"candidate 1 was compared with no champion, there is champion 1 now; run"):
         promote(category, why="the older one", version=1, root=root)
 
@@ -245,5 +251,5 @@ def test_a_tag_that_is_no_reference_is_an_error_with_a_remedy(repository: Reposi
         connect().set_model_version_tag(version.name, version.version, comparison.TAG, text)
         with pytest.raises(Error, match=r"its tag comparison cannot be read .*; run `destseg compare --again`"):
             comparison.reference(challenger(category))
-    assert due(category, root=repository.root).due
+    assert not is_current(category, repository.root)
     assert mlflow.active_run() is None

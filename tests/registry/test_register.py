@@ -8,7 +8,7 @@ import pytest
 from destseg import Error
 from destseg.registry.connection import candidates, connect
 from destseg.registry.evidence import Lineage
-from destseg.registry.register import settle, submit, trained_already
+from destseg.registry.register import by_key, settle, submit
 
 Results = Callable[..., Path]
 Make = Callable[..., Lineage]
@@ -46,11 +46,12 @@ def test_a_candidate_carries_its_run_files_and_lineage(results: Results, lineage
 @pytest.mark.usefixtures("store")
 def test_the_same_training_is_registered_once(results: Results, lineage: Make, category: str) -> None:
     root = results(category)
-    assert trained_already(category, "key-1") is None
     submit(category, lineage(root, "key-1", category=category), root=root)
     again = submit(category, lineage(root, "key-1", category=category), root=root)
     assert (again.version, again.created) == (1, False)
-    assert trained_already(category, "key-1") == 1
+    found = by_key(connect(), category, "key-1")
+    assert found is not None
+    assert int(found.version) == 1
     assert str(connect().get_model_version_by_alias(candidates(category), "challenger").version) == "1"
 
 
@@ -96,7 +97,7 @@ def test_a_package_that_differs_from_its_card_is_refused(results: Results, linea
     (root / "build" / category / "package/model.safetensors").write_bytes(b"other weights")
     with pytest.raises(Error, match=r"model\.safetensors has been changed"):
         submit(category, lineage(root, "key-1", category=category), root=root)
-    assert trained_already(category, "key-1") is None
+    assert by_key(connect(), category, "key-1") is None
 
 
 @pytest.mark.usefixtures("store")

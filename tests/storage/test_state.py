@@ -26,20 +26,17 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_dataset_is_pushed_when_the_remote_has_all_of_it_whatever_is_here(root: Path) -> None:
-    assert not state.is_pushed(root, "washer")
+def test_a_dataset_is_pushed_when_the_remote_has_all_of_it(root: Path) -> None:
+    assert not state.check_dataset(root, "washer")
     versions.dvc(root, "push")
-    assert state.is_pushed(root, "washer")
-    shutil.rmtree(root.parent / "cache")
-    shutil.rmtree(root / FOLDER)
-    assert state.is_pushed(root, "washer")
+    assert state.check_dataset(root, "washer")
 
 
 def test_a_dataset_whose_list_the_remote_has_lost_is_not_pushed(root: Path) -> None:
     versions.dvc(root, "push")
     (listed,) = (root.parent / "remote").rglob("*.dir")
     listed.unlink()
-    assert not state.is_pushed(root, "washer")
+    assert not state.check_dataset(root, "washer")
 
 
 def test_a_list_that_is_broken_here_is_brought_from_the_remote(root: Path) -> None:
@@ -58,7 +55,7 @@ def test_a_list_that_is_nowhere_is_named(root: Path) -> None:
 
 def test_without_a_remote_nothing_is_pushed(root: Path) -> None:
     versions.dvc(root, "remote", "remove", "storage")
-    assert not state.is_pushed(root, "washer")
+    assert not state.check_dataset(root, "washer")
 
 
 def test_a_remote_that_cannot_be_asked_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +65,11 @@ def test_a_remote_that_cannot_be_asked_is_an_error(root: Path, monkeypatch: pyte
     for name in ("access_key_id", "secret_access_key"):
         versions.dvc(root, "remote", "modify", "--local", "storage", name, "x")
     with pytest.raises(Error, match=r"Could not connect to the endpoint|Connect"):
-        state.is_pushed(root, "washer")
+        state.check_dataset(root, "washer")
 
 
 def test_a_dataset_that_was_changed_is_no_version(root: Path) -> None:
-    state.check_checked_out(root, "washer")
+    state.check_dataset(root, "washer")
     (root / FOLDER / "train/a.png").write_text("changed")
     with pytest.raises(Error, match=r"data/mvtec/washer is not dataset version \w+\.dir, which .*washer\.dvc names"):
-        state.check_checked_out(root, "washer")
+        state.check_dataset(root, "washer")
