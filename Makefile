@@ -19,7 +19,7 @@ help:
 	@echo "make bench   speed and memory of training and inference on this machine, into benchmarks/results"
 	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
 	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
-	@echo "make soak    what takes longer than the suite: 50 kills of ingest, 30 of promotion, long faults, an hour of a factory"
+	@echo "make soak NOTE=\"what else ran\"    what takes longer than the suite: 50 kills of ingest, 30 of promotion, long faults, an hour of a factory"
 	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
 	@echo "make clean   remove .venv, .demo and the caches of the tools"
 
@@ -46,6 +46,7 @@ bench-metrics: install
 	@exec $(BIN)/python -m benchmarks.metrics --note "$(NOTE)"
 
 soak: install
+	$(if $(NOTE),,$(error NOTE is not set; expected what else ran on the machine))
 	@DESTSEG_SOAK=1 $(BIN)/python -m pytest tests/integration/test_ingest_kills.py \
 	  tests/integration/test_promotion_kills.py tests/integration/test_orchestration.py
 	@exec $(BIN)/python -m benchmarks.orchestration --note "$(NOTE)"

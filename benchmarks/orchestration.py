@@ -1,6 +1,6 @@
 """An hour of a factory: batches arrive at random, the deployments do the rest; what was lost, and how long it took.
 
-    make soak                                              # 200 categories, 60 batches: results/orchestration.json
+    make soak NOTE="nothing else ran"                      # 200 categories, 60 batches: results/orchestration.json
     python -m benchmarks.orchestration --minutes 5 --categories 10 --batches 10 --out /tmp/short.json
 
 Real servers: Prefect on PostgreSQL with the project's own deployments, MLflow, rclone's S3, git; a worker of each work

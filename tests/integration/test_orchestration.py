@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from destseg.bench.machine import describe
 from destseg.files import sha256
 from destseg.local.servers import Servers
 from destseg.storage import versions
@@ -72,7 +75,9 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
     if SOAK and request.session.testsfailed == failed:
         known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         name = f"{request.node.name} (SQLite)" if SQLITE else request.node.name
-        known[name] = {"passed_after_s": round(time.monotonic() - begun)}
+        machine = asdict(describe(torch.device("cpu")))
+        known[name] = {"passed_after_s": round(time.monotonic() - begun), "date": machine.pop("date")}
+        known["machine"] = machine
         RECORD.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
