@@ -153,8 +153,8 @@ def test_other_settings_start_anew(
 ) -> None:
     caplog.set_level(logging.INFO, logger="destseg")
     changed, cache = tmp_path / "changed", tmp_path / "cache"
-    for source, target in zip(killed, (changed, cache), strict=False):
-        shutil.copytree(source, target)
+    shutil.copytree(killed[0], changed)
+    shutil.copytree(killed[1], cache)
     params = yaml.safe_load((changed / "params.yaml").read_text())
     params["student"]["lr"] = 0.04
     (changed / "params.yaml").write_text(yaml.safe_dump(params))
