@@ -27,7 +27,7 @@ COMPARISON_SECONDS = 4 * 3600
 
 @flow(flow_run_name="retrain-{category}")
 def retrain(category: Category) -> dict[str, Any]:
-    """Trains, evaluates, registers and compares the category's newest dataset version. Returns the challenger.
+    """Trains, evaluates, registers and compares the category's newest dataset version. Returns the candidate.
 
     One run per category at a time: a second one ends at once, and the first looks at its end for a version that came
     meanwhile. The lock is a file in $DESTSEG_CACHE, which frees itself when its process dies.
@@ -54,11 +54,10 @@ def train(root: Path, category: str) -> dict[str, Any]:
     get_run_logger().info("%s: %s is left to do, %s", category, left or "nothing", reason)
     if left is None:
         return known | {"trained": False}
-    if left != "train":  # what came before that step was done by a run that was killed, or before a promotion
+    if left != "train":  # what comes before that was done
         if left == "register":
             register(root, category)
-        if left != "decide":
-            fetch_dataset(root, category)
+        fetch_dataset(root, category)
         return known | {"trained": False, **decide(root, category)}
     fetch_dataset(root, category)
     try:

@@ -130,8 +130,8 @@ class Demo:
         self.repository.update()
 
     def retrain(self) -> dict[str, str]:
-        """The flow `retrain` for each category that was not trained as it is now; the newest candidates' addresses."""
-        self.progress.doing("looking up what was trained before")
+        """The flow `retrain` for each category that has something left to do; the newest candidates' addresses."""
+        self.progress.doing("looking up what is left to train and to compare")
         known = self.crew.each(lambda category: self.crew.destseg("due", category), self.categories)
         due = [category for category in self.categories if known[category]["left"]]
         known |= self.crew.flows("retrain", due)

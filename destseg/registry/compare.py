@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ from destseg.registry.changes import changes
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
+from destseg.registry.meanwhile import begin
 from destseg.registry.register import CHALLENGER
+from destseg.registry.turn_down import refusal
 from destseg.storage import state, versions
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
     """
     from destseg.evaluation.compare import compute  # seconds: it loads torch
 
-    # DVC is asked while MLflow is imported: each takes a second.
-    with ThreadPoolExecutor(1) as pool, explained(f"comparing {category}"):
-        dataset = pool.submit(state.check_dataset, root, category)
+    pushed = begin(lambda: state.check_dataset(root, category))
+    with explained(f"comparing {category}"):
         client = connect()
         alias, number = (CHALLENGER, None) if version is None else (None, str(version))
         candidate = find(client, candidates(category), alias=alias, version=number)
@@ -67,12 +67,12 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
         present = versions.dataset_version(root, category)
         if not again and (found := _found(candidate, champion, present)):
             return found
-        pushed = dataset.result()
+        pushed.result()  # an Error unless the dataset is here
         packages = fetch(candidate), None if champion is None else fetch(champion)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             content = compute(category, *packages, folder, root=root)
-            content["pushed"] = pushed
+            content["pushed"] = pushed.result()
             known = _completed(content, category, candidate, champion, root, folder / GALLERY)
             files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
             made = comparison.log(client, category, candidate, comparison.number(champion), folder)
@@ -89,7 +89,7 @@ def decided(client: "MlflowClient", category: str, candidate: "ModelVersion") ->
     released = [one for one in released_versions(client, category) if _is(one, candidate)]
     if released:
         return f"released before, as version {released[-1].version}"
-    return "turned down" if "turned_down" in candidate.tags else None
+    return "turned down" if refusal(client, category, candidate) else None
 
 
 def _champion(client: "MlflowClient", category: str) -> "ModelVersion | None":

@@ -142,8 +142,10 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except Error:
+        raise
     except Exception as error:
-        from mlflow.exceptions import MlflowException  # not before: what is inside may have something to do meanwhile
+        from mlflow.exceptions import MlflowException  # by now; importing it is what is inside
 
         if not isinstance(error, MlflowException):
             raise

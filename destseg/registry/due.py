@@ -1,4 +1,4 @@
-"""`destseg due`: what a retraining has left to do for a category's newest dataset version, by git and the registry."""
+"""`destseg due`: what a retraining has left to do for the dataset version in a clone, by git and the registry."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from destseg.registry.compare import decided, is_compared
 from destseg.registry.comparison import COMPARED
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.listing import address
+from destseg.registry.promotion import PROMOTING
 from destseg.registry.register import CHALLENGER, LOG_TAG, by_key
 from destseg.storage import stages, versions
 
@@ -27,7 +28,7 @@ class Due:
     model_uri: str | None
     """The candidate that came from the same data, params and code."""
     left: Literal["train", "register", "compare", "decide"] | None
-    """What comes next: nothing of it is done yet, or it was killed on the way. None: the gates have been asked."""
+    """The next step, which was not begun or was cut short. None: the gates were asked, or a person has decided."""
     reason: str
 
     def __str__(self) -> str:
@@ -37,7 +38,7 @@ class Due:
 def due(category: str, *, root: Path = Path()) -> Due:
     """What is left to do for the repository as it stands at `root`; the dataset itself need not be there."""
     key, dataset_version = stages.training_key(root, category), versions.dataset_version(root, category)
-    with explained(f"looking for a former training of {category}"):
+    with explained(f"looking what is left to do for {category}"):
         client = connect()
         candidate = by_key(client, category, key)
         left, reason = _left(client, category, candidate, dataset_version)
@@ -66,6 +67,6 @@ def _left(
     if not is_compared(client, category, challenger, dataset_version):
         return "compare", f"as {subject} was not compared with the present champion on it"
     events = [one.event for one in log.read(client, category) if one.subject == subject]
-    if events and events[-1] == COMPARED:
-        return "decide", f"as the gates were not asked since {subject} was compared"
+    if events and events[-1] in (COMPARED, PROMOTING):
+        return "decide", f"as {subject} was compared, but not judged since, or its promotion was cut short"
     return None, f"{subject} was compared and judged"

@@ -4,7 +4,6 @@ import json
 import logging
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from destseg.files import sha256
 from destseg.registry import evidence, images, integrity, log, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
 from destseg.registry.listing import address
+from destseg.registry.meanwhile import begin
 from destseg.storage import stages
 
 if TYPE_CHECKING:
@@ -48,16 +48,15 @@ class Registration:
 
 def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
-    # DVC is asked while MLflow is imported: each takes a second.
-    with ThreadPoolExecutor(1) as pool, explained(f"registering {category}"):
-        current = pool.submit(evidence.check_current, category, root)
+    current = begin(lambda: evidence.check_current(category, root))
+    with explained(f"registering {category}"):
         client = connect()
         former = by_key(client, category, stages.training_key(root, category))
         if former is not None:
             log_registration(client, category, former)
             settle(client, category)
             return _registration(client, former, created=False)
-        current.result()
+    current.result()
     return submit(category, evidence.lineage(category, root), root=root)
 
 

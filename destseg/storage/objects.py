@@ -1,7 +1,7 @@
 """A program that asks DVC for something about one dataset, and prints the answer as a line of JSON.
 
     python objects.py list 3f2a....dir                    # MD5 by name of its files, from the cache or the remote
-    python objects.py standing data/mvtec/washer.dvc      # whether its folder was changed, and the remote has it all
+    python objects.py standing data/mvtec/washer.dvc      # whether its folder was changed, or the remote has it all
     python objects.py add data/mvtec/washer.dvc NAME...   # takes these files into it
 
 `dvc ls`, `dvc status --cloud` and `dvc add` do the same, but read the stages of all categories first: 6 s of 200.
@@ -28,9 +28,9 @@ def listed(repo: Any, version: str) -> dict[str, str]:
 
 
 def standing(repo: Any, pointer: str) -> dict[str, bool]:
-    """Whether the folder differs from its version, and whether the remote, if there is one, has all its objects."""
+    """Whether the folder differs from its version and, if not, whether there is a remote that has all its objects."""
     changed, pushed = bool(repo.status(targets=[pointer])), False
-    if repo.config["core"].get("remote"):
+    if not changed and repo.config["core"].get("remote"):
         from dvc.repo.index import Index
 
         used = Index.from_file(repo, pointer).used_objs(force=True, push=True)

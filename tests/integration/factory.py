@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -256,6 +257,14 @@ class Factory:
     def challengers(self, category: str) -> list[str]:
         """Dataset versions of the candidates, the oldest first."""
         return [tags["dataset_version"] for tags in self.candidates(category)]
+
+    def cut_short(self, category: str) -> None:
+        """Leaves the category's registration as a kill before its last step does: no candidate is the challenger."""
+        content = {"name": f"destseg-{category}-candidates", "alias": "challenger"}
+        address = f"{self.servers.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/registered-models/alias"
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(address, json.dumps(content).encode(), headers, method="DELETE")
+        direct.open(asked, timeout=30).close()
 
     def kill(self, server: str) -> None:
         """SIGKILL for a server and its children; nobody starts it again."""

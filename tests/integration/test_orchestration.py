@@ -225,6 +225,7 @@ def test_a_category_that_fails_stops_no_other(factory: Factory) -> None:
 
 
 def test_a_silent_run_that_no_trigger_saw_is_found_by_the_next_poll(factory: Factory) -> None:
+    factory.cut_short("washer")
     far = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}  # no worker takes it
     created = {"parameters": {"category": "washer"}, "state": far}
     run_id = factory.post(f"deployments/{factory.deployment('retrain')}/create_flow_run", created)["id"]
@@ -242,6 +243,7 @@ def test_a_silent_run_that_no_trigger_saw_is_found_by_the_next_poll(factory: Fac
 
     factory.wait(lambda: found()["state_type"] == "COMPLETED")
     assert found()["run_count"] == 2  # once as it was left, once done again
+    factory.said(run_id, "washer: register is left to do")
     rescues = [one["id"] for one in factory.runs("rescue") if one["parameters"]["flow_run_id"] == run_id]
     factory.wait(lambda: any("declared crashed" in factory.log(one) for one in rescues))  # a trigger may start one too
     assert factory.challengers("washer") == [factory.version("washer")]
@@ -261,7 +263,9 @@ def test_a_full_disk_is_one_clear_error_and_the_next_run_completes(factory: Fact
         assert not list(disk.glob("retrain-*"))
     finally:
         run(["umount", str(disk)], cwd=tmp_path, timeout=20)
-    assert '"trained": false' in run(command, cwd=tmp_path, env=factory.servers.env, timeout=240)
+    said = run(command, cwd=tmp_path, env=factory.servers.env, timeout=240)
+    assert "washer: nothing is left to do" in said
+    assert '"trained": false' in said
     assert factory.challengers("washer") == [factory.version("washer")]
 
 

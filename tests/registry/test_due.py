@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from destseg.registry import log, promotion
 from destseg.registry.connection import candidates, connect
 from destseg.registry.due import due
 from destseg.registry.evidence import Lineage
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("store")
 def root(results: Callable[..., Path], category: str) -> Path:
     """A repository with a dataset version and one stage, trained but not registered."""
     root = results(category)
-    (root / "dvc.yaml").write_text("stages: {package: {matrix: {category: [a]}, cmd: train, deps: [params.yaml]}}\n")
+    (root / "dvc.yaml").write_text("stages: {package: {matrix: {category: [a]}, cmd: train, deps: [dvc.yaml]}}\n")
     pointer = root / versions.pointer(category)
     pointer.parent.mkdir(parents=True)
     pointer.write_text(f"outs:\n- md5: {VERSION}\n  path: {category}\n")
@@ -70,6 +71,26 @@ def test_nothing_is_due_once_the_gates_have_been_asked(
     assert str(found) == f"dataset version {VERSION}: nothing is left to do, {submitted} was compared and judged"
 
 
+def test_a_promotion_by_policy_that_was_killed_is_due(
+    root: Path, category: str, submitted: str, compared: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("{min_image_auroc: 0.9}", "{policy: auto}"))
+    compared(category, dataset_version=VERSION)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "release", killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote_by_policy(category, root=root)
+    assert [entry.event for entry in log.read(connect(), category)][-1] == "promoting"
+    assert due(category, root=root).left == "decide"
+    assert promote_by_policy(category, root=root).promoted
+    assert due(category, root=root).reason == f"{submitted} was released before, as version 1"
+
+
 def test_another_champion_makes_a_comparison_due(
     root: Path, category: str, submitted: str, compared: Callable[..., Any], lineage: Callable[..., Lineage]
 ) -> None:
@@ -86,6 +107,8 @@ def test_nothing_is_due_for_what_was_decided(
     root: Path, category: str, submitted: str, compared: Callable[..., Any]
 ) -> None:
     turn_down(category, why="misses scratches")
+    assert due(category, root=root).reason == f"{submitted} was turned down"
+    connect().delete_model_version_tag(candidates(category), "1", "turned_down")  # as a trainer can
     assert due(category, root=root).reason == f"{submitted} was turned down"
     compared(category, dataset_version=VERSION)
     promote(category, why="there is no other", override=True, root=root)
