@@ -10,7 +10,7 @@ from destseg.allocator import tune_allocator
 def main() -> None:
     """Runs the command line."""
     tune_allocator()
-    gc.set_threshold(10_000)  # not 700: importing torch, MLflow or GX is all objects that stay, 0.2 to 0.4 s of looking
+    gc.set_threshold(10_000)  # not 700: what importing torch, MLflow or GX makes stays, and is looked at for 0.3 s
     from destseg.cli import app
 
     try:

@@ -145,7 +145,7 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
     except Error:
         raise
     except Exception as error:
-        from mlflow.exceptions import MlflowException  # by now; importing it is what is inside
+        from mlflow.exceptions import MlflowException  # not at the start: what is inside may do something meanwhile
 
         if not isinstance(error, MlflowException):
             raise

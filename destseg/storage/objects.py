@@ -1,7 +1,7 @@
 """A program that asks DVC for something about one dataset, and prints the answer as a line of JSON.
 
     python objects.py list 3f2a....dir                    # MD5 by name of its files, from the cache or the remote
-    python objects.py standing data/mvtec/washer.dvc      # whether its folder was changed, or the remote has it all
+    python objects.py standing data/mvtec/washer.dvc      # whether its folder was changed; whether the remote has it
     python objects.py add data/mvtec/washer.dvc NAME...   # takes these files into it
 
 `dvc ls`, `dvc status --cloud` and `dvc add` do the same, but read the stages of all categories first: 6 s of 200.
