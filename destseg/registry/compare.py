@@ -14,7 +14,6 @@ from destseg.registry.changes import changes
 from destseg.registry.connection import candidates, connect, explained
 from destseg.registry.history import released_versions, succession
 from destseg.registry.listing import address
-from destseg.registry.meanwhile import begin
 from destseg.registry.register import CHALLENGER
 from destseg.registry.turn_down import refusal
 from destseg.storage import state, versions
@@ -54,7 +53,6 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
     """
     from destseg.evaluation.compare import compute  # seconds: it loads torch
 
-    pushed = begin(lambda: state.check_dataset(root, category))
     with explained(f"comparing {category}"):
         client = connect()
         alias, number = (CHALLENGER, None) if version is None else (None, str(version))
@@ -67,12 +65,12 @@ def compare(category: str, *, version: int | None = None, again: bool = False, r
         present = versions.dataset_version(root, category)
         if not again and (found := _found(candidate, champion, present)):
             return found
-        pushed.result()  # an Error unless the dataset is here
+        pushed = state.check_dataset(root, category)
         packages = fetch(candidate), None if champion is None else fetch(champion)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             content = compute(category, *packages, folder, root=root)
-            content["pushed"] = pushed.result()
+            content["pushed"] = pushed
             known = _completed(content, category, candidate, champion, root, folder / GALLERY)
             files.write_text(folder / comparison.CONTENT, json.dumps(known, indent=1, allow_nan=False) + "\n")
             made = comparison.log(client, category, candidate, comparison.number(champion), folder)

@@ -140,15 +140,11 @@ def explained(what: str, *, rights: str = "") -> Iterator[None]:
 
     `rights` is what an administrator grants to whoever is forbidden to do it.
     """
+    from mlflow.exceptions import MlflowException
+
     try:
         yield
-    except Error:
-        raise
-    except Exception as error:
-        from mlflow.exceptions import MlflowException  # not at the start: what is inside may do something meanwhile
-
-        if not isinstance(error, MlflowException):
-            raise
+    except MlflowException as error:
         if rights and forbidden(error):
             raise Error(
                 f"{what} is not allowed to {account()}; an administrator of the registry at {shown()} has to "

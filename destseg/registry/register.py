@@ -48,7 +48,7 @@ class Registration:
 
 def register(category: str, *, root: Path = Path()) -> Registration:
     """The candidate of the training in build/<category>, created unless it is there; the newest is the challenger."""
-    current = begin(lambda: evidence.check_current(category, root))
+    current = begin(lambda: evidence.check_current(category, root))  # DVC needs a second, importing MLflow another
     with explained(f"registering {category}"):
         client = connect()
         former = by_key(client, category, stages.training_key(root, category))
