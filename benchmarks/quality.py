@@ -33,7 +33,7 @@ from destseg import Error, files
 from destseg.bench.machine import describe
 from destseg.dataset.layout import TEACHER
 from destseg.model.blocks import kaiming_init
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.model.weights import read_metadata, save_weights
 
 log = logging.getLogger("benchmarks.quality")
@@ -142,7 +142,7 @@ def _write_teachers(folder: Path, names: set[str]) -> None:
             raise Error(f"git has no {blob}: {shown.stderr.decode().strip()}; expected a clone with its whole history")
         (folder / "first.safetensors").write_bytes(shown.stdout)
     if "random" in names:
-        teacher = Teacher()
+        teacher = new_teacher()
         torch.manual_seed(0)
         kaiming_init(teacher)
         save_weights(folder / "random.safetensors", teacher)

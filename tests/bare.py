@@ -28,14 +28,14 @@ def train() -> None:
     import torch
 
     from destseg.model.network import DeSTSeg
-    from destseg.model.teacher import Teacher
+    from destseg.model.teacher import new_teacher
     from destseg.training import segmentation, student
     from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=seeded(0, "images"))
     synthesis = Synthesis(images, images.flip(0), SynthesisSettings(), seeded(0, "synthesis"))
     network = DeSTSeg(width=8)
-    network.teacher = Teacher().eval()
+    network.teacher = new_teacher().eval()
     first = student.StudentSettings(steps=2, batch=2, lr=0.01)
     network.student, _ = student.train(network.teacher, synthesis, first, seed=0)
     second = segmentation.SegmentationSettings(steps=2, batch=2, width=8)

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from destseg import Error
 from destseg.dataset.procedural import render
 from destseg.model.blocks import kaiming_init
+from destseg.model.resnet18 import ResNet18
 from destseg.model.segmentation import ASPP, Segmentation
 from destseg.model.student import Student
-from destseg.model.teacher import MEAN, STD, Teacher
+from destseg.model.teacher import new_teacher
 
 EPOCH = 256  # samples between two restarts of the loader; a category of MVTec AD has 242 normal images on average
 FILL = (114, 114, 114)  # where a turned image leaves its frame
@@ -101,7 +102,9 @@ def _to_tensor(image: Image.Image) -> Tensor:
 
 def _normalised(images: Tensor) -> Tensor:
     # [..., 3, S, S] in 0..1
-    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, device=images.device).view(3, 1, 1) / 255 for values in (ResNet18.mean, ResNet18.std)
+    )
     return (images - mean) / std
 
 
@@ -118,7 +121,7 @@ class Naive:
     ) -> None:
         torch.manual_seed(seed)
         self.device = device
-        self.teacher, self.student = Teacher().to(device), Student().to(device)
+        self.teacher, self.student = new_teacher().to(device), Student().to(device)
         self.segmentation = Segmentation(width)
         kaiming_init(self.segmentation)
         self.segmentation.to(device)

@@ -17,7 +17,7 @@ from destseg.bench.naive import Naive, write_pictures
 from destseg.dataset.images import ImageSettings, load_all
 from destseg.model.device import dtype_of, tune
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.training import loop, segmentation, student
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
@@ -139,7 +139,7 @@ def _stages(folder: Path, device: torch.device, size: int, batch: int, width: in
     )
     settings = SynthesisSettings(quarter_turns=True, max_degrees=5)
     synthesis = Synthesis(images, textures, settings, seeded(0, "bench"))
-    teacher, frozen = Teacher(), Student()
+    teacher, frozen = new_teacher(), Student()
     first = StudentSettings(batch=batch, steps=1000)
     second = SegmentationSettings(batch=batch, width=width, steps=4000)
     return [

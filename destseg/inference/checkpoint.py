@@ -11,10 +11,11 @@ from torch import Tensor
 from destseg import Error, files
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.model.backbone import Backbone
 from destseg.model.network import DeSTSeg
 from destseg.model.segmentation import save_segmentation
 from destseg.model.student import save_student
-from destseg.model.teacher import Teacher, load_teacher
+from destseg.model.teacher import load_teacher
 from destseg.model.weights import save_weights
 from destseg.settings import read_section
 
@@ -128,6 +129,6 @@ def _read(path: Path) -> Mapping[Any, Any]:
     return content
 
 
-def _same(one: Teacher, other: Teacher) -> bool:
+def _same(one: Backbone, other: Backbone) -> bool:
     theirs = other.state_dict()
     return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items() if COUNTER not in name)

@@ -47,6 +47,8 @@ def package(category: str) -> None:
         bit_depth=image.bit_depth,
         segmentation_width=network.segmentation.width if network.segmentation else 0,
         segmentation_inputs=network.segmentation.inputs if network.segmentation else "product",
+        network=network.student.network,
+        backbone=network.teacher.name,
         encoder_decoder=network.student.encoder_decoder,
         teacher=teacher,
         calibration=calibration,

@@ -68,7 +68,11 @@ class Predictor:
             raise Error(f"{path} is no model: expected a folder with {CARD} and {MODEL}, or a .onnx file")
         card = ModelCard.from_json((path / CARD).read_text(encoding="utf-8"), str(path / CARD))
         network = DeSTSeg(
-            card.segmentation_width, inputs=card.segmentation_inputs, encoder_decoder=card.encoder_decoder
+            card.segmentation_width,
+            inputs=card.segmentation_inputs,
+            network=card.network,
+            backbone=card.backbone,
+            encoder_decoder=card.encoder_decoder,
         )
         load_weights(path / MODEL, network)
         scorer = TorchScorer(network, device or torch.device("cpu"), batch=batch, precision=precision)

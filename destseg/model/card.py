@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from destseg import Error
+from destseg.model.backbone import BackboneName
 from destseg.model.calibration import Calibration
 from destseg.model.similarity import Inputs
+from destseg.model.student import Network
 
 CARD = "model.json"
-FORMAT = 1
+FORMAT = 2  # 1, from before there were two networks, is read as the paper's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,13 @@ class ModelCard:
     segmentation_width: int
     """Channels inside the segmentation net; 0 for a model without one."""
     segmentation_inputs: Inputs = "product"
+    network: Network = "paper"
+    backbone: BackboneName = "resnet18"
+    """The teacher's, and for `compact` the student's encoder too."""
     encoder_decoder: bool = True
     """Whether the student has a decoder."""
     teacher: dict[str, str]
-    """`source` (imagenet, formula, file, checkpoint) and `sha256` of the file that it came from."""
+    """`source` (teacher.source, or checkpoint), `sha256` of the file that it came from, `backbone` and `licence`."""
     calibration: Calibration | None
     training_images: str
     """SHA-256 of accepted.json: the exact images that calibrated this model and, if it was trained here, trained it."""
@@ -50,14 +55,17 @@ class ModelCard:
             for name, low, high in (("size", 64, 8192), ("bit_depth", 8, 16), ("segmentation_width", 0, 4096)):
                 if type(content[name]) is not int or not low <= content[name] <= high:
                     raise ValueError(f"{name} is {content[name]!r}, expected {low} to {high}")
-            if card.segmentation_inputs not in get_args(Inputs):
-                raise ValueError(f"segmentation_inputs is {card.segmentation_inputs!r}, expected {get_args(Inputs)}")
+            for name, known in (("segmentation_inputs", Inputs), ("network", Network), ("backbone", BackboneName)):
+                if getattr(card, name) not in get_args(known):
+                    raise ValueError(f"{name} is {getattr(card, name)!r}, expected {get_args(known)}")
             if type(card.encoder_decoder) is not bool:
                 raise ValueError(f"encoder_decoder is {card.encoder_decoder!r}, expected true or false")
             if card.size % 32:
                 raise ValueError(f"size is {card.size}, expected a multiple of 32")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Error(f"{where} is no model card ({error}); expected what `destseg package` wrote") from None
-        if version != FORMAT:
-            raise Error(f"{where} has format {version}, this destseg reads {FORMAT}; use the release that wrote it")
+        if version not in (1, FORMAT):
+            raise Error(
+                f"{where} has format {version}, this destseg reads up to {FORMAT}; use the release that wrote it"
+            )
         return card

@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from destseg.model.backbone import BackboneName
 from destseg.model.segmentation import Segmentation
 from destseg.model.similarity import Inputs, distances, similarities
-from destseg.model.student import Student
-from destseg.model.teacher import Teacher, normalise
+from destseg.model.student import Network, Student
+from destseg.model.teacher import new_teacher
 
 TOP_SHARE = 100 / 256**2  # the image score is the mean of the 100 highest pixels of 256x256 (section 3.4)
 
@@ -18,15 +19,23 @@ class DeSTSeg(nn.Module):
     `width` 0 leaves the segmentation net out: the map then is the paper's "DeST", in [0, 8] instead of [0, 1].
     """
 
-    def __init__(self, width: int = 256, *, inputs: Inputs = "product", encoder_decoder: bool = True) -> None:
+    def __init__(
+        self,
+        width: int = 256,
+        *,
+        inputs: Inputs = "product",
+        network: Network = "paper",
+        backbone: BackboneName = "resnet18",
+        encoder_decoder: bool = True,
+    ) -> None:
         super().__init__()
-        self.teacher = Teacher()
-        self.student = Student(encoder_decoder=encoder_decoder)
-        self.segmentation = Segmentation(width, inputs) if width else None
+        self.teacher = new_teacher(backbone)
+        self.student = Student(backbone, network=network, encoder_decoder=encoder_decoder)
+        self.segmentation = Segmentation(width, inputs, self.teacher.channels) if width else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         # images: uint8 [B, 3, S, S] -> scores [B], maps [B, S, S]
-        x = normalise(images).to(self.teacher.conv1.weight.dtype)
+        x = self.teacher.normalise(images).to(next(self.teacher.parameters()).dtype)
         teacher, student = self.teacher(x), self.student(x)
         if self.segmentation is None:
             small = dest(teacher, student)

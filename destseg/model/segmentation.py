@@ -1,5 +1,6 @@
 """The segmentation net: where, and how far, student and teacher disagree becomes a mask (section 3.3)."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -10,15 +11,10 @@ from torch.nn import functional as F
 
 from destseg import Error
 from destseg.model.blocks import kaiming_init, layer
+from destseg.model.resnet18 import ResNet18
 from destseg.model.similarity import Inputs
-from destseg.model.teacher import CHANNELS
 from destseg.model.weights import load_weights, read_metadata, save_weights
 
-INPUT_CHANNELS: dict[Inputs, int] = {
-    "product": sum(CHANNELS),
-    "concatenated": 2 * sum(CHANNELS),
-    "distances": len(CHANNELS),
-}
 RATES = (6, 12, 18)  # dilations of the ASPP's 3x3 convolutions
 
 
@@ -69,12 +65,18 @@ def _stretched(x: Tensor, dim: int, length: int) -> Tensor:
 
 
 class Segmentation(nn.Module):
-    """`similarities` [B, 448, H/4, W/4] -> logits [B, 1, H/4, W/4]; `width` channels inside (the paper's is 256)."""
+    """`similarities` [B, 448, H/4, W/4] -> logits [B, 1, H/4, W/4]; `width` channels inside (the paper's is 256).
 
-    def __init__(self, width: int = 256, inputs: Inputs = "product") -> None:
+    `channels` are the teacher's, by level.
+    """
+
+    def __init__(
+        self, width: int = 256, inputs: Inputs = "product", channels: tuple[int, ...] = ResNet18.channels
+    ) -> None:
         super().__init__()
-        self.width, self.inputs = width, inputs
-        self.res = layer(INPUT_CHANNELS[inputs], width)
+        self.width, self.inputs, self.channels = width, inputs, channels
+        seen = {"product": sum(channels), "concatenated": 2 * sum(channels), "distances": len(channels)}
+        self.res = layer(seen[inputs], width)
         kaiming_init(self.res)  # the head keeps torch's default: see `head_init` in training/segmentation.py
         self.head = nn.Sequential(ASPP(width), _conv(width, width, 3), nn.Conv2d(width, 1, 1))
 
@@ -84,11 +86,12 @@ class Segmentation(nn.Module):
 
 
 def save_segmentation(path: Path, segmentation: Segmentation | None, metadata: Mapping[str, str] | None = None) -> None:
-    """Its weights, and in their metadata, beside what is given, what it takes to build it anew; None: width 0."""
+    """Its weights, and in their metadata, beside what is given, what it takes to build it again; None: width 0."""
     if segmentation is None:
         save_weights(path, {}, {**(metadata or {}), "width": "0"})
     else:
-        shape = {"width": str(segmentation.width), "inputs": segmentation.inputs}
+        channels = ",".join(map(str, segmentation.channels))
+        shape = {"width": str(segmentation.width), "inputs": segmentation.inputs, "channels": channels}
         save_weights(path, segmentation, {**(metadata or {}), **shape})
 
 
@@ -97,10 +100,14 @@ def load_segmentation(path: Path) -> Segmentation | None:
     said = read_metadata(path)
     width = int(text) if (text := said.get("width", "")).isdecimal() and len(text) < 5 else -1
     inputs = next((known for known in get_args(Inputs) if known == said.get("inputs", "product")), None)
-    if width < 0 or inputs is None:
-        raise Error(f"{path} says width and inputs {said}, expected a number and a known input; train it anew")
+    channels = said.get("channels", ",".join(map(str, ResNet18.channels)))
+    if width < 0 or inputs is None or not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3}){2}", channels):
+        raise Error(
+            f"{path} says {said}, expected a width, a known input and the channels of three levels; run the stage "
+            "`segmentation` again"
+        )
     if width == 0:
         return None
-    segmentation = Segmentation(width, inputs)
+    segmentation = Segmentation(width, inputs, tuple(map(int, channels.split(","))))
     load_weights(path, segmentation)
     return segmentation

@@ -21,11 +21,22 @@ from destseg.training import parallel
 from destseg.training.checkpoint import Checkpoint, State
 from destseg.training.synthesis import Batch, Synthesis
 
+OptimiserName = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
 Row = tuple[int, list[float]]  # step, losses
 log = logging.getLogger(__name__)
 READ_EVERY = 50  # steps between two reads of the losses: each read waits for the device
 SAY_EVERY = 5.0  # seconds between two lines of progress
+
+
+def optimiser(
+    name: OptimiserName, groups: Sequence[tuple[list[nn.Parameter], float]], *, momentum: float, weight_decay: float
+) -> Optimizer:
+    """Each group's parameters at its own learning rate; groups without parameters are left out."""
+    given = [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters]
+    if name == "sgd":
+        return torch.optim.SGD(given, momentum=momentum, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(given, weight_decay=weight_decay, fused=True)
 
 
 def scheduler(optimiser: Optimizer, schedule: Schedule, steps: int) -> LambdaLR:

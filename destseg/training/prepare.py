@@ -16,8 +16,9 @@ from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import TEACHER, build_dir
 from destseg.dataset.store import mapped, stored
 from destseg.files import sha256
+from destseg.model.backbone import Backbone
 from destseg.model.device import device, dtype_of, tune
-from destseg.model.teacher import Teacher, load_teacher
+from destseg.model.teacher import load_teacher
 from destseg.settings import read_environment, read_section, read_seed
 from destseg.training import parallel
 from destseg.training.accelerate import CompileSettings
@@ -28,7 +29,7 @@ from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 class Start(NamedTuple):
     """The frozen teacher, the source of training batches, and what belongs to one run of a stage."""
 
-    teacher: Teacher
+    teacher: Backbone
     synthesis: Synthesis
     seed: int
     checkpoint: Checkpoint | None
@@ -37,10 +38,12 @@ class Start(NamedTuple):
 
 
 @contextmanager
-def started(category: str, stage: str, own: Any, *before: Path, deterministic: bool = False) -> Iterator[Start]:
+def started(
+    category: str, stage: str, own: Any, *before: Path, deep: bool = False, deterministic: bool = False
+) -> Iterator[Start]:
     """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory.
 
-    `own` are the stage's own settings, `before` the weights that it starts from.
+    `own` are the stage's own settings, `before` the weights that it starts from; `deep` asks for the whole teacher.
     """
     with parallel.joined(device()) as on:
         tune(on, deterministic=deterministic)
@@ -73,7 +76,7 @@ def started(category: str, stage: str, own: Any, *before: Path, deterministic: b
             "weights": [sha256(path) for path in (TEACHER, *before)],
         }
         with checkpoint(f"{category}-{stage}", inputs) as saved:
-            yield Start(load_teacher(TEACHER)[0], source, seed, saved, said)
+            yield Start(load_teacher(TEACHER, deep=deep)[0], source, seed, saved, said)
 
 
 def record(category: str, **own: Any) -> dict[str, str]:

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from destseg.dataset import textures
 from destseg.dataset.procedural import Image, render
 from destseg.files import replacing
-from destseg.model.blocks import kaiming_init, layer
+from destseg.model.blocks import kaiming_init
 from destseg.model.device import autocast, placed
-from destseg.model.teacher import CHANNELS, MEAN, STD, Teacher
+from destseg.model.resnet18 import ResNet18
 from destseg.model.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -48,23 +48,17 @@ class PretrainSettings:
     """Share of the target given to all classes alike."""
 
 
-class Classifier(Teacher):
-    """The teacher with its parameters set free, ResNet18's last stage and a linear head: as ImageNet's is trained."""
+class Classifier(ResNet18):
+    """The teacher's stages, ResNet18's last one and a linear head, all learning: as ImageNet's is trained."""
 
     def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.layer4 = layer(CHANNELS[-1], 512, stride=2)
+        super().__init__(deep=True)
         self.head = nn.Linear(512, classes)
-        self.requires_grad_(True)
         kaiming_init(self)
-
-    def train(self, mode: bool = True) -> "Classifier":
-        nn.Module.train(self, mode)
-        return self
 
     def logits(self, x: Tensor) -> Tensor:
         """[B, classes] for x: [B, 3, H, W] normalised."""
-        logits: Tensor = self.head(self.layer4(self(x)[-1]).mean((2, 3)))
+        logits: Tensor = self.head(self.deepest(self(x)[-1]).mean((2, 3)))
         return logits
 
 
@@ -94,7 +88,8 @@ def augment(photographs: Tensor, size: int, generator: torch.Generator) -> Tenso
         normal(0.15, 1, 1, 1) + normal(0.05, 3, 1, 1)
     )
     x = x.clamp(0, 1)
-    return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) / 255 for values in (ResNet18.mean, ResNet18.std))
+    return (x - mean) / std
 
 
 def pretrain(out: Path, *, settings: PretrainSettings, seed: int = 0, device: torch.device = CPU) -> float:

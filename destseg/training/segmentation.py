@@ -8,13 +8,13 @@ from torch import Tensor
 
 from destseg import Error
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
+from destseg.model.backbone import Backbone
 from destseg.model.blocks import kaiming_init
 from destseg.model.device import Precision, dtype_of, placed
 from destseg.model.fold import folded
 from destseg.model.segmentation import Segmentation, save_segmentation
 from destseg.model.similarity import Inputs, similarities
 from destseg.model.student import Student, load_student
-from destseg.model.teacher import Teacher, normalise
 from destseg.settings import read_section
 from destseg.training import loop, parallel
 from destseg.training.accelerate import arithmetic, compiled
@@ -42,6 +42,8 @@ class SegmentationSettings:
     """Channels inside the net; the paper's is 256, a smaller one lets a processor train it in minutes."""
     steps: int = 4000
     batch: int = 32
+    optimiser: loop.OptimiserName = "sgd"
+    """sgd: the paper's; adamw: fewer steps."""
     lr_res: float = 0.1
     """Of the two residual blocks."""
     lr_head: float = 0.01
@@ -49,6 +51,7 @@ class SegmentationSettings:
     schedule: loop.Schedule = "constant"
     """constant: the paper's; cosine: the learning rates fall to 0, which helps short trainings."""
     momentum: float = 0.9
+    """Of sgd."""
     weight_decay: float = 1e-4
     precision: Precision = "auto"
     """auto: bfloat16 where the hardware is faster with it; losses are float32 always."""
@@ -68,29 +71,33 @@ class SegmentationSettings:
 
 
 def prepared(
-    teacher: Teacher, student: Student, synthesis: Synthesis, settings: SegmentationSettings, *, seed: int
+    teacher: Backbone, student: Student, synthesis: Synthesis, settings: SegmentationSettings, *, seed: int
 ) -> tuple[Segmentation, loop.Training]:
     """A new segmentation net, and its training on the device of the synthesis."""
     torch.manual_seed(seed)
     device, processes = synthesis.device, parallel.share(settings.batch)[1]
     if device.type != "cuda" and settings.batch < 2 * processes:
         raise Error(f"segmentation.batch is {settings.batch}, expected at least 2 for each of {processes} processes")
-    segmentation = Segmentation(settings.width, settings.inputs)
+    segmentation = Segmentation(settings.width, settings.inputs, teacher.channels)
     if settings.head_init == "kaiming":
         kaiming_init(segmentation.head)
     segmentation = placed(segmentation, device).train()
     learning = parallel.distributed_module(segmentation, device)
     dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
     frozen_teacher, frozen_student = (placed(folded(part), device, dtype) for part in (teacher, student))
-    groups = [
-        {"params": list(segmentation.res.parameters()), "lr": settings.lr_res},
-        {"params": list(segmentation.head.parameters()), "lr": settings.lr_head},
-    ]
-    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+    optimiser = loop.optimiser(
+        settings.optimiser,
+        [
+            (list(segmentation.res.parameters()), settings.lr_res),
+            (list(segmentation.head.parameters()), settings.lr_head),
+        ],
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
 
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad():  # both frozen: no graph below the segmentation net
-            damaged = normalise(batch.damaged).to(dtype)
+            damaged = teacher.normalise(batch.damaged).to(dtype)
             inputs = similarities(frozen_teacher(damaged), frozen_student(damaged), settings.inputs)
         with context:
             logits = learning(inputs).float()
@@ -113,7 +120,7 @@ def prepared(
 
 
 def train(
-    teacher: Teacher,
+    teacher: Backbone,
     student: Student,
     synthesis: Synthesis,
     settings: SegmentationSettings,

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from destseg.dataset.layout import STUDENT, build_dir
+from destseg.model.backbone import Backbone
 from destseg.model.device import Precision, dtype_of, placed
 from destseg.model.fold import folded
-from destseg.model.student import Student, save_student
-from destseg.model.teacher import Teacher, normalise
+from destseg.model.student import Network, Student, save_student
 from destseg.settings import read_section
 from destseg.training import loop, parallel
 from destseg.training.accelerate import arithmetic, compiled
@@ -30,15 +30,23 @@ class StudentSettings:
     """Show the student the damaged image; false (ablation): the normal one, as the teacher sees it."""
     encoder_decoder: bool = True
     """false (ablation): a student of the teacher's own stages, without a decoder."""
+    network: Network = "paper"
+    """paper: ResNet18 and its mirror, from random weights; compact: the teacher's own backbone, from its weights, and a
+    small decoder. compact needs a teacher that has its deep stages, which efficientnet-lite0 has."""
     reduction: Literal["sum", "mean"] = "sum"
     """Of the loss over the batch; sum: the public code's, to which `lr` belongs; mean: gradients 1/`batch` as large."""
     steps: int = 1000
     batch: int = 32
     """Images a step; a loss summed over them makes `lr` belong to this size."""
+    optimiser: loop.OptimiserName = "sgd"
+    """sgd: the paper's; adamw: fewer steps where the encoder starts from trained weights."""
     lr: float = 0.4
+    encoder_lr_share: float = 1.0
+    """Share of `lr` at which the encoder learns: less for one that starts from trained weights."""
     schedule: loop.Schedule = "constant"
     """constant: the paper's; cosine: the learning rates fall to 0, which helps short trainings."""
     momentum: float = 0.9
+    """Of sgd."""
     weight_decay: float = 1e-4
     precision: Precision = "auto"
     """auto: bfloat16 where the hardware is faster with it; losses are float32 always."""
@@ -49,24 +57,32 @@ class StudentSettings:
 
 
 def prepared(
-    teacher: Teacher, synthesis: Synthesis, settings: StudentSettings, *, seed: int
+    teacher: Backbone, synthesis: Synthesis, settings: StudentSettings, *, seed: int
 ) -> tuple[Student, loop.Training]:
     """A new student, and its training on the device of the synthesis."""
     torch.manual_seed(seed)
     device, processes = synthesis.device, parallel.share(settings.batch)[1]
-    student = placed(Student(encoder_decoder=settings.encoder_decoder), device).train()
+    student = Student(teacher.name, network=settings.network, encoder_decoder=settings.encoder_decoder)
+    if settings.network == "compact" and settings.encoder_decoder:
+        student.start_from(teacher)
+    student = placed(student, device).train()
     learning = parallel.distributed_module(student, device)
     dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
     frozen = placed(folded(teacher), device, dtype)
-    optimiser = torch.optim.SGD(
-        student.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+    encoder = list(student.encoder.parameters())
+    decoder = [weight for name, weight in student.named_parameters() if not name.startswith("encoder.")]
+    optimiser = loop.optimiser(
+        settings.optimiser,
+        [(encoder, settings.lr * settings.encoder_lr_share), (decoder, settings.lr)],
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
     )
 
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            target = frozen(normalise(batch.normal).to(dtype))
+            target = frozen(teacher.normalise(batch.normal).to(dtype))
         with context:
-            output = learning(normalise(batch.damaged if settings.denoising else batch.normal))
+            output = learning(teacher.normalise(batch.damaged if settings.denoising else batch.normal))
         losses = student_loss(target, output)  # [B]
         # Gradients are averaged over the processes, each of which has its share of the batch.
         return losses.sum() * processes if settings.reduction == "sum" else losses.mean(), losses.mean()[None]
@@ -85,7 +101,7 @@ def prepared(
 
 
 def train(
-    teacher: Teacher,
+    teacher: Backbone,
     synthesis: Synthesis,
     settings: StudentSettings,
     *,
@@ -101,7 +117,8 @@ def train(
 def stage(category: str, *, deterministic: bool = False) -> None:
     """The stage `student`: writes build/<category>/student.safetensors and student-loss.csv."""
     settings = read_section("student", StudentSettings, category=category)
-    with started(category, "student", settings, deterministic=deterministic) as start:
+    deep = settings.network == "compact"
+    with started(category, "student", settings, deep=deep, deterministic=deterministic) as start:
         student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, checkpoint=start.checkpoint)
         if parallel.first():
             loop.write_losses(build_dir(category) / "student-loss.csv", COLUMNS, rows)

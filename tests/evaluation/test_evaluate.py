@@ -22,7 +22,7 @@ from destseg.evaluation.metrics import Metrics
 from destseg.model.calibration import Calibration
 from destseg.model.segmentation import Segmentation
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.model.weights import save_weights
 
 from ..packages import photograph
@@ -50,7 +50,7 @@ def repository(tmp_path_factory):
         for index in range(5):
             photograph(data / f"test/good/{index}.png", rng)
             photograph(data / f"test/<b>hole/{index}.png", rng, defect=True)
-        save_weights(TEACHER, Teacher(), {"source": "formula", "sha256": "ab" * 32})
+        save_weights(TEACHER, new_teacher(), {"source": "formula", "sha256": "ab" * 32})
         trained = json.dumps({"seed": 3, "image": {"size": 64}, "student": {"steps": 7}})
         save_weights(build_dir("plate") / STUDENT, Student(), {"settings": trained})
         save_weights(build_dir("plate") / SEGMENTATION, Segmentation(16), {"width": "16"})

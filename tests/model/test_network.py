@@ -9,10 +9,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from destseg.model.network import DeSTSeg, dest, image_scores
+from destseg.model.resnet18 import ResNet18
 from destseg.model.segmentation import ASPP, Segmentation
 from destseg.model.similarity import Inputs, similarities
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher, normalise
+from destseg.model.teacher import new_teacher
 
 
 def parameters(module: nn.Module) -> int:
@@ -45,7 +46,7 @@ def test_each_part_costs_the_published_number_of_operations_or_less() -> None:
         return counter.get_total_flops() / 1e9
 
     with torch.device("meta"):  # counted, not computed
-        teacher, student, segmentation = Teacher(), Student(), Segmentation()
+        teacher, student, segmentation = new_teacher(), Student(), Segmentation()
     assert gflop(teacher, 3, 256, 256) == pytest.approx(3.66, abs=0.005)
     assert gflop(student, 3, 256, 256) == pytest.approx(10.68, abs=0.005)
     of_the_mean = 2 * 9 * 256 * 256 * (64 * 64 - 3 * 3) / 1e9  # what the ASPP does not compute at every place
@@ -64,7 +65,7 @@ def test_the_global_mean_is_fused_as_a_map_that_is_constant_everywhere(size: tup
 def test_maps_have_the_published_shapes() -> None:
     with torch.device("meta"):
         images = torch.empty(2, 3, 256, 256)
-        teacher = Teacher()(images)
+        teacher = new_teacher()(images)
         students = [Student()(images), Student(encoder_decoder=False)(images)]
         logits = Segmentation()(similarities(teacher, students[0]))
     shapes = [tuple(level.shape) for level in teacher]
@@ -107,7 +108,7 @@ def test_teacher_never_leaves_evaluation_and_has_no_gradients() -> None:
 
 
 def test_equal_maps_give_similarities_that_sum_to_minus_one_at_each_level() -> None:
-    levels = Teacher()(torch.randn(1, 3, 64, 64))
+    levels = new_teacher()(torch.randn(1, 3, 64, 64))
     found = similarities(levels, levels)
     assert found.shape == (1, 448, 16, 16)
     for part in found.split([64, 128, 256], dim=1):
@@ -181,4 +182,4 @@ def test_photographs_become_maps_of_their_own_size_within_their_range(width: int
 
 def test_mean_colour_of_imagenet_is_normalised_to_zero() -> None:
     images = torch.tensor([0.485, 0.456, 0.406]).mul(255).view(1, 3, 1, 1)
-    torch.testing.assert_close(normalise(images), torch.zeros(1, 3, 1, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(ResNet18().normalise(images), torch.zeros(1, 3, 1, 1), atol=1e-5, rtol=0)

@@ -68,7 +68,9 @@ def test_downloaded_weights_become_the_teacher_under_their_full_hash(
     state = write_weights(served / NAME, monkeypatch, counters=counters)
     out = tmp_path / "teacher.safetensors"
     metadata = fetch(IMAGENET, out)
-    assert metadata == read_metadata(out) == {"source": "imagenet", "sha256": sources.IMAGENET_SHA256}
+    assert metadata == read_metadata(out)
+    assert (metadata["source"], metadata["sha256"]) == ("imagenet", sources.IMAGENET_SHA256)
+    assert (metadata["backbone"], metadata["licence"]) == ("resnet18", sources.LICENCES["imagenet"])
     teacher, _ = load_teacher(out)
     assert torch.equal(teacher.layer3[1].bn2.running_var, state["layer3.1.bn2.running_var"])
     assert torch.equal(teacher.conv1.weight, state["conv1.weight"])

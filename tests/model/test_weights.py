@@ -12,11 +12,12 @@ from torch import nn
 
 from destseg import Error
 from destseg.model import sources
+from destseg.model.backbone import BackboneName
 from destseg.model.calibration import Calibration
 from destseg.model.card import ModelCard
 from destseg.model.segmentation import Segmentation, load_segmentation, save_segmentation
 from destseg.model.sources import TeacherSettings, fetch
-from destseg.model.student import Student, load_student, save_student
+from destseg.model.student import Network, Student, load_student, save_student
 from destseg.model.teacher import load_teacher
 from destseg.model.weights import load_weights, read_metadata, read_weights, save_weights
 
@@ -92,14 +93,18 @@ def test_a_card_from_before_the_ablations_is_of_the_papers_shape() -> None:
 
 
 @pytest.mark.parametrize("encoder_decoder", [True, False])
-def test_a_student_comes_back_in_its_own_shape(tmp_path: Path, encoder_decoder: bool) -> None:
-    student = Student(encoder_decoder=encoder_decoder)
+@pytest.mark.parametrize(("backbone", "network"), [("resnet18", "paper"), ("efficientnet-lite0", "compact")])
+def test_a_student_comes_back_in_its_own_shape(
+    tmp_path: Path, backbone: BackboneName, network: Network, encoder_decoder: bool
+) -> None:
+    student = Student(backbone, network=network, encoder_decoder=encoder_decoder)
     save_student(tmp_path / "student.safetensors", student)
     read = load_student(tmp_path / "student.safetensors")
-    assert read.encoder_decoder == encoder_decoder
-    assert torch.equal(read.encoder.conv1.weight, student.encoder.conv1.weight)
+    assert (read.backbone, read.network, read.encoder_decoder) == (backbone, network, encoder_decoder)
+    for name, weight in student.state_dict().items():
+        assert torch.equal(read.state_dict()[name], weight), name
     save_weights(tmp_path / "student.safetensors", student, {"encoder_decoder": "maybe"})
-    with pytest.raises(Error, match="says encoder_decoder 'maybe', expected true or false"):
+    with pytest.raises(Error, match="'encoder_decoder': 'maybe'}, expected a known shape"):
         load_student(tmp_path / "student.safetensors")
 
 
@@ -113,17 +118,26 @@ def test_a_segmentation_net_comes_back_in_its_own_shape_and_so_does_none(tmp_pat
     assert load_segmentation(path) is None
 
 
-@pytest.mark.parametrize("said", [{}, {"width": "wide"}, {"width": "99999999"}, {"width": "8", "inputs": "guess"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"width": "wide"},
+        {"width": "99999999"},
+        {"width": "8", "inputs": "guess"},
+        {"width": "8", "channels": "1,2"},
+    ],
+)
 def test_a_segmentation_net_of_unknown_shape_is_refused(tmp_path: Path, said: dict[str, str]) -> None:
     save_weights(tmp_path / "segmentation.safetensors", Segmentation(8), said)
-    with pytest.raises(Error, match="says width and inputs"):
+    with pytest.raises(Error, match="expected a width, a known input"):
         load_segmentation(tmp_path / "segmentation.safetensors")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, this destseg reads 1"),
+        ({"format": 3}, "format 3, this destseg reads up to 2"),
         ({"size": None, "surprise": 1}, "no model card"),
         ({"calibration": {**CALIBRATION.to_dict(), "threshold": float("nan")}}, "threshold"),
         ({"segmentation_inputs": "guess"}, "segmentation_inputs is 'guess'"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.training import student
 from destseg.training.accelerate import arithmetic, compiled
 from destseg.training.gradients import WeightGradients
@@ -55,7 +55,7 @@ def test_a_machine_without_a_compiler_trains_without_it(
     def trained() -> list[tuple[int, list[float]]]:
         torch.manual_seed(0)
         source = Synthesis(images, images.flip(0), SynthesisSettings(), seeded(0, "training"))
-        return student.train(Teacher(), source, settings, seed=0)[1]
+        return student.train(new_teacher(), source, settings, seed=0)[1]
 
     with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "fx_graph_cache": False}):
         found = trained()

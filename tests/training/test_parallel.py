@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from destseg import Error
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.training import parallel, segmentation, student
 from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
 
@@ -30,7 +30,7 @@ def synthesis() -> Synthesis:
 
 def train_both(batch: int = 4) -> tuple[Weights, Weights]:
     torch.manual_seed(0)
-    teacher = Teacher()
+    teacher = new_teacher()
     settings = student.StudentSettings(lr=1e-4, batch=batch, **SHORT)
     learnt, _ = student.train(teacher, synthesis(), settings, seed=1)
     torch.manual_seed(2)
@@ -115,7 +115,7 @@ def test_a_share_of_one_image_cannot_be_normalised_and_is_refused(monkeypatch: p
     monkeypatch.setattr(parallel, "share", lambda _=None: (0, 2))
     wanted = segmentation.SegmentationSettings(width=8, batch=2)
     with pytest.raises(Error, match="batch is 2, expected at least 2 for each of 2 processes"):
-        segmentation.prepared(Teacher(), Student(), synthesis(), wanted, seed=0)
+        segmentation.prepared(new_teacher(), Student(), synthesis(), wanted, seed=0)
 
 
 def test_alone_nothing_is_wrapped() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.model.weights import load_weights, read_metadata
 from destseg.training import pretrain as module
 from destseg.training.pretrain import Classifier, PretrainSettings, augment, pretrain, schedule
@@ -29,7 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_file_holds_the_teacher_and_nothing_else(written: Path):
     weights = load_file(written)
-    assert set(weights) == set(Teacher().state_dict())
+    assert set(weights) == set(new_teacher().state_dict())
     assert [path.name for path in written.parent.iterdir()] == [written.name]
 
 
@@ -43,7 +43,7 @@ def test_convolutions_are_fp16_and_batchnorm_is_fp32(written: Path):
 
 
 def test_widened_it_loads_into_the_teacher(written: Path):
-    teacher = Teacher()
+    teacher = new_teacher()
     load_weights(written, teacher)
     levels = teacher(torch.randn(2, 3, 64, 64))
     assert [tuple(level.shape[1:]) for level in levels] == [(64, 16, 16), (128, 8, 8), (256, 4, 4)]

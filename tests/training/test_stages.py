@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from destseg import Error
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher
+from destseg.model.teacher import new_teacher
 from destseg.training import loop, segmentation, student
 from destseg.training.checkpoint import checkpoint
 from destseg.training.segmentation import SegmentationSettings
@@ -34,7 +34,7 @@ def synthesis(side: int = 64, crop: int | None = None) -> Synthesis:
 def train_student(steps: int = 3, **settings: float) -> tuple[Student, list[tuple[int, list[float]]]]:
     torch.manual_seed(5)
     wanted = StudentSettings(steps=steps, batch=2, precision="float32", **settings)
-    return student.train(Teacher(), synthesis(), wanted, seed=0)
+    return student.train(new_teacher(), synthesis(), wanted, seed=0)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -79,7 +79,7 @@ def exhausted(training: loop.Training, *, after: int = 0) -> loop.Training:
 )
 def test_too_little_memory_is_a_sentence_that_says_what_to_set(batch: int, crop: int | None, remedy: str) -> None:
     source = synthesis(96, crop)
-    training = student.prepared(Teacher(), source, StudentSettings(batch=batch), seed=0)[1]
+    training = student.prepared(new_teacher(), source, StudentSettings(batch=batch), seed=0)[1]
     said = rf"student\.batch {batch} of images of {crop or 96} pixels: cpu \(the processor, [0-9.]+ GB\) has not enough"
     with pytest.raises(Error, match=f"{said} memory; {remedy}"):
         loop.run(exhausted(training))
@@ -90,7 +90,7 @@ def test_too_little_memory_is_a_sentence_that_says_what_to_set(batch: int, crop:
 )
 def test_a_batch_of_one_is_not_advised_where_none_can_learn_from_it(batch: int, remedy: str) -> None:
     settings = SegmentationSettings(batch=batch, width=16)
-    training = segmentation.prepared(Teacher(), Student(), synthesis(), settings, seed=0)[1]
+    training = segmentation.prepared(new_teacher(), Student(), synthesis(), settings, seed=0)[1]
     with pytest.raises(Error, match=f"set {remedy} in params"):
         loop.run(exhausted(training))
 
@@ -98,7 +98,7 @@ def test_a_batch_of_one_is_not_advised_where_none_can_learn_from_it(batch: int, 
 def test_what_was_trained_before_memory_ran_out_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DESTSEG_CACHE", str(tmp_path))
     monkeypatch.setenv("DESTSEG_CHECKPOINT_SECONDS", "1e-6")
-    training = student.prepared(Teacher(), synthesis(), StudentSettings(batch=1, steps=4), seed=0)[1]
+    training = student.prepared(new_teacher(), synthesis(), StudentSettings(batch=1, steps=4), seed=0)[1]
 
     def train() -> None:
         with checkpoint("bolt-student", {}) as saved:
@@ -129,5 +129,5 @@ def test_a_cosine_schedule_ends_at_nothing_and_a_constant_one_stays() -> None:
 
 def test_bfloat16_trains_too() -> None:
     settings = StudentSettings(steps=1, batch=2, precision="bfloat16")
-    _, rows = student.train(Teacher(), synthesis(), settings, seed=0)
+    _, rows = student.train(new_teacher(), synthesis(), settings, seed=0)
     assert 0 < rows[0][1][0] < 6

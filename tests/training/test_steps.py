@@ -10,10 +10,11 @@ from torch.nn import functional as F
 
 from destseg.model.blocks import kaiming_init
 from destseg.model.device import placed
+from destseg.model.resnet18 import ResNet18
 from destseg.model.segmentation import Segmentation
 from destseg.model.similarity import similarities
 from destseg.model.student import Student
-from destseg.model.teacher import Teacher, normalise
+from destseg.model.teacher import new_teacher
 from destseg.training import segmentation, student
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
@@ -33,7 +34,7 @@ def synthesis() -> Synthesis:
 
 def network_input(images: Tensor) -> Tensor:
     """As the stages make it, to the bit: rounding grows to a few percent on its way through the student's gradients."""
-    return normalise(images).contiguous(memory_format=torch.channels_last)
+    return ResNet18().normalise(images).contiguous(memory_format=torch.channels_last)
 
 
 def descend(module: nn.Module, loss: Tensor, velocities: dict[str, Tensor], rate: dict[str, float]) -> None:
@@ -62,7 +63,7 @@ def assert_alike(found: nn.Module, expected: nn.Module, start: nn.Module) -> Non
 def test_stage_1_descends_on_the_distance_of_a_damaged_images_maps_from_the_normal_ones(
     changed: dict[str, Any],
 ) -> None:
-    teacher = Teacher()
+    teacher = new_teacher()
     state = {name: value.clone() for name, value in teacher.state_dict().items()}
     settings = StudentSettings(lr=1e-4, **SHORT, **changed)
     found, rows = student.train(teacher, synthesis(), settings, seed=3)
@@ -93,7 +94,7 @@ def test_stage_1_descends_on_the_distance_of_a_damaged_images_maps_from_the_norm
 )
 def test_stage_2_descends_on_focal_and_l1_loss_with_a_rate_for_each_part(changed: dict[str, Any]) -> None:
     torch.manual_seed(4)
-    teacher, frozen = Teacher(), Student()
+    teacher, frozen = new_teacher(), Student()
     for module in frozen.modules():
         if isinstance(module, nn.BatchNorm2d):  # so that the batch's own statistics would show
             module.running_var.fill_(2)
