@@ -31,7 +31,7 @@ import yaml
 from benchmarks import painted
 from destseg import Error, files
 from destseg.bench.machine import describe
-from destseg.dataset.layout import TEACHER
+from destseg.dataset.layout import TEACHER, build_dir
 from destseg.model.blocks import kaiming_init
 from destseg.model.teacher import new_teacher
 from destseg.model.weights import read_metadata, save_weights
@@ -88,7 +88,7 @@ def workspace(run: Run, source: Path, teachers: Path, threads: int) -> Iterator[
         else:
             shutil.copytree(source, data)
         (root / "params.yaml").write_text(yaml.safe_dump(_params(run, teachers)), encoding="utf-8")
-        stage(root, threads, "teacher", "fetch")
+        stage(root, threads, "teacher", "fetch", run.dataset)
         yield root
 
 
@@ -99,8 +99,9 @@ def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, A
         for verb in STAGES:
             stage(root, threads, verb, run.dataset)
         minutes = (time.monotonic() - start) / 60
-        metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
-        teacher = read_metadata(root / TEACHER)["sha256"]
+        build = build_dir(run.dataset, root)
+        metrics = json.loads((build / "metrics.json").read_text(encoding="utf-8"))
+        teacher = read_metadata(build / TEACHER)["sha256"]
     record = asdict(run) | {"teacher_sha256": teacher, "minutes": round(minutes, 1), "threads": threads}
     return record | {name: round(metrics[name], 4) for name in METRICS}
 

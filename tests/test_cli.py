@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from destseg import __version__
+from destseg.model.weights import read_metadata
 
 VERBS = (
     "demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
@@ -49,10 +50,10 @@ def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("verb", ["validate", "student", "segmentation", "package", "evaluate"])
+@pytest.mark.parametrize("verb", ["validate", "teacher fetch", "student", "segmentation", "package", "evaluate"])
 def test_wrong_category_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
-    said = refused(tmp_path, verb, "bolt")
+    said = refused(tmp_path, *verb.split(), "bolt")
     assert "category 'bolt' is not in params.yaml (there: washer)" in said
     assert len(said.splitlines()) == 1
 
@@ -73,6 +74,15 @@ def test_broken_params_are_one_sentence_with_the_line(tmp_path: Path) -> None:
 def test_missing_dataset_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
     assert "neither data/mvtec/washer nor data/mvtec/washer.dvc exists" in refused(tmp_path, "dataset", "check")
+
+
+def test_a_category_fetches_its_own_teacher(tmp_path: Path) -> None:
+    text = "teacher: {source: imagenet}\ncategories: {washer: {teacher: {source: formula}}, fabric: {}}\n"
+    (tmp_path / "params.yaml").write_text(text)
+    assert destseg(tmp_path, "teacher", "fetch", "washer").returncode == 0
+    (written,) = (tmp_path / "build").rglob("*.safetensors")
+    assert written.relative_to(tmp_path) == Path("build/washer/teacher.safetensors")
+    assert read_metadata(written)["source"] == "formula"
 
 
 def test_folder_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:

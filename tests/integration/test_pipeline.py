@@ -14,11 +14,13 @@ from playwright.sync_api import sync_playwright
 from ruamel.yaml import YAML
 
 from destseg.dataset.demo import render_dataset, render_image
+from destseg.files import sha256
+from destseg.model.sources import FORMULA
 from destseg.storage.process import QUIET, environment
 
 ROOT = Path(__file__).parents[2]
 CODE = ("destseg", "flows", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-STAGES = ("validate", "student", "segmentation", "evaluate", "package")
+STAGES = ("teacher", "validate", "student", "segmentation", "evaluate", "package")
 PRIVATE = {"GIT_CONFIG_GLOBAL": os.devnull, **QUIET}
 
 
@@ -88,7 +90,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(root, "destseg", "dataset", "add", category, "--from", str(source))
     run(root, "git", "add", ".")
     run(root, "git", "commit", "--quiet", "-m", "Two datasets")
-    assert repro(root) == {"datasets", "teacher", *(f"{stage}@{c}" for stage in STAGES for c in ("washer", "fabric"))}
+    assert repro(root) == {"datasets", *(f"{stage}@{c}" for stage in STAGES for c in ("washer", "fabric"))}
     return root
 
 
@@ -136,6 +138,17 @@ def test_a_new_photograph_retrains_its_own_category_only(repository: Path) -> No
     run(repository, "dvc", "add", "--quiet", "data/mvtec/fabric")
     assert repro(repository, "student@fabric") == {"validate@fabric", "student@fabric"}
     assert outdated(repository) == {"segmentation@fabric", "evaluate@fabric", "package@fabric"}
+
+
+def test_another_teacher_for_one_category_retrains_no_other(repository: Path) -> None:
+    before = outdated(repository)
+    own = {"source": "file", "path": str(FORMULA), "sha256": sha256(FORMULA)}
+    change(repository, lambda params: params["categories"]["washer"].update(teacher=own))
+    assert repro(repository, "teacher@washer") == {"teacher@washer"}
+    later = {f"{stage}@washer" for stage in ("student", "segmentation", "evaluate", "package")}
+    assert outdated(repository) - before == {"datasets", *later}
+    run(repository, "git", "restore", "params.yaml")
+    run(repository, "dvc", "repro", "--quiet", "teacher@washer")
 
 
 def test_predictions_come_from_the_package_and_from_its_exported_file(repository: Path, tmp_path: Path) -> None:
