@@ -10,7 +10,7 @@ from destseg.files import write_text
 from destseg.settings import PARAMS, read_params
 
 # DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
-SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
+SECTIONS = ("image", "split", "teacher", "synthesis", "student", "segmentation", "calibration", "validation")
 OTHER_SECTIONS = ("ingest", "promotion", "monitor")  # of no stage
 
 
