@@ -35,6 +35,7 @@ from destseg.dataset.layout import TEACHER, build_dir
 from destseg.model.blocks import kaiming_init
 from destseg.model.teacher import new_teacher
 from destseg.model.weights import read_metadata, save_weights
+from destseg.presets.preset import load
 
 log = logging.getLogger("benchmarks.quality")
 HERE = Path(__file__).parent
@@ -42,6 +43,7 @@ RESULTS = HERE / "results" / "quality.json"
 UNFINISHED = RESULTS.with_suffix(".unfinished.json")
 STAGES = ("validate", "student", "segmentation", "evaluate")
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "iap", "iap90", "pro")
+BASE = "paper"
 FIRST_TEACHER = "9e5e638"  # the commit that holds the first formula teacher
 
 
@@ -56,7 +58,7 @@ class Run:
     """final (bundled), first (the one bundled at FIRST_TEACHER) or random."""
     seed: int
     settings: dict[str, dict[str, Any]]
-    """What differs from params.yaml."""
+    """What differs from params.yaml with the preset BASE."""
 
     @property
     def key(self) -> str:
@@ -108,7 +110,7 @@ def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, A
 
 def _params(run: Run, teachers: Path) -> dict[str, Any]:
     params: dict[str, Any] = yaml.safe_load((HERE.parent / "params.yaml").read_text(encoding="utf-8"))
-    for section, changes in run.settings.items():
+    for section, changes in (*load(BASE).sections.items(), *run.settings.items()):
         params[section] = {**params[section], **changes}
     if run.teacher != "final":
         path = teachers / f"{run.teacher}.safetensors"

@@ -1,5 +1,6 @@
 """The command line as a person meets it: help, versions, and mistakes that end in one sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ VERBS = (
 )
 GROUPS = {
     "dataset": "demo add check list",
+    "preset": "list show use",
     "teacher": "fetch pretrain",
     "bench": "train infer metrics",
     "registry": "init",
@@ -117,3 +119,19 @@ def test_the_policy_decides_about_the_challenger_alone(tmp_path: Path) -> None:
 def test_wrong_argument_is_a_usage_error(tmp_path: Path) -> None:
     assert destseg(tmp_path, "validate").returncode == 2
     assert destseg(tmp_path, "fly").returncode == 2
+
+
+def test_presets_are_listed_shown_and_used(tmp_path: Path) -> None:
+    listed = destseg(tmp_path, "preset", "list").stdout
+    assert [line.partition(":")[0] for line in listed.splitlines()] == ["compact", "paper"]
+    assert "lr: 0.4" in destseg(tmp_path, "preset", "show", "paper").stdout
+    assert "params.yaml is not in" in refused(tmp_path, "preset", "use", "compact")
+    (tmp_path / "params.yaml").write_text("categories:\n  bolt: {}  # mine\n")
+    assert "preset 'papr' does not exist; expected one of compact, paper" in refused(tmp_path, "preset", "use", "papr")
+    assert "category 'nut' is not in params.yaml (there: bolt)" in refused(tmp_path, "preset", "use", "paper", "nut")
+    used = json.loads(destseg(tmp_path, "preset", "use", "compact", "bolt", "--json").stdout)
+    assert used["retrained"] == {"bolt": "compact"}
+    assert "already" in destseg(tmp_path, "preset", "use", "compact", "bolt").stdout
+    assert "  bolt:  # mine\n" in (tmp_path / "params.yaml").read_text()
+    listed = json.loads(destseg(tmp_path, "preset", "list", "--json").stdout)
+    assert (listed["top_level"], listed["categories"]) == ("paper", {"bolt": "compact"})

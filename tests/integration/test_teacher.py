@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
+from destseg.edit import editing
 from destseg.files import sha256
 from destseg.model.sources import FORMULA
 from destseg.storage.process import QUIET, ProcessError, environment, run
@@ -30,11 +30,9 @@ def fetched(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Path:
     source = root.parent / f"{root.name}-mine.safetensors"
     make_repository(root)
     shutil.copyfile(FORMULA, source)
-    yaml, path = YAML(), root / "params.yaml"
-    params = yaml.load(path)
-    params["teacher"] = {"source": "file", "path": str(source), "sha256": sha256(source)}
-    params["categories"] = {"washer": {"teacher": {}}, "fabric": {"teacher": {}}}
-    yaml.dump(params, path)
+    with editing(root / "params.yaml") as params:
+        params.put(("teacher",), {"source": "file", "path": str(source), "sha256": sha256(source)})
+        params.put(("categories",), {"washer": {"teacher": {}}, "fabric": {"teacher": {}}})
     said(root, "dvc", "remote", "add", "--force", "--default", "storage", f"s3://{make_bucket(s3_server)}/dvc")
     said(root, "git", "commit", "--quiet", "--all", "-m", "A teacher of ours")
     assert said(root, "dvc", "repro", "teacher").count(RAN) == len(OUTS)
