@@ -149,7 +149,7 @@ def import_checkpoint(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Folder, .onnx file, or models:/destseg-<category>@champion.")],
-    images: Annotated[list[Path], typer.Argument(help="Photographs to score.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Photographs to score, or folders of them.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder for scores.jsonl and the heatmaps.")] = None,
     precision: Annotated[
         Precision,
