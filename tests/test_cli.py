@@ -9,7 +9,7 @@ import pytest
 from destseg import __version__
 
 VERBS = (
-    "demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
+    "try demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
     "turn-down recalibrate rollback history health trace predict"
 )
 GROUPS = {
