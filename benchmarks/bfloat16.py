@@ -24,7 +24,7 @@ from destseg.inference.assemble import assemble
 from destseg.inference.scorer import TorchScorer
 from destseg.model.device import has_bfloat16
 from destseg.settings import read_section
-from destseg.training.gradients import WeightGradients
+from destseg.training.gradients import FastGradients
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ class Bfloat16(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.conv2d and (args[0].dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")):
             rounded: list[Any] = [value.bfloat16().float() if isinstance(value, Tensor) else value for value in args]
-            with torch.autocast("cpu", enabled=False), WeightGradients():
+            with torch.autocast("cpu", enabled=False), FastGradients(products=True):
                 return func(*rounded, **(kwargs or {})).bfloat16()
         return func(*args, **(kwargs or {}))
 

@@ -31,10 +31,11 @@ import yaml
 from benchmarks import painted
 from destseg import Error, files
 from destseg.bench.machine import describe
-from destseg.dataset.layout import TEACHER
+from destseg.dataset.layout import TEACHER, build_dir
 from destseg.model.blocks import kaiming_init
 from destseg.model.teacher import new_teacher
 from destseg.model.weights import read_metadata, save_weights
+from destseg.presets.preset import load
 
 log = logging.getLogger("benchmarks.quality")
 HERE = Path(__file__).parent
@@ -42,6 +43,7 @@ RESULTS = HERE / "results" / "quality.json"
 UNFINISHED = RESULTS.with_suffix(".unfinished.json")
 STAGES = ("validate", "student", "segmentation", "evaluate")
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "iap", "iap90", "pro")
+BASE = "paper"
 FIRST_TEACHER = "9e5e638"  # the commit that holds the first formula teacher
 
 
@@ -56,7 +58,7 @@ class Run:
     """final (bundled), first (the one bundled at FIRST_TEACHER) or random."""
     seed: int
     settings: dict[str, dict[str, Any]]
-    """What differs from params.yaml."""
+    """What differs from params.yaml with the preset BASE."""
 
     @property
     def key(self) -> str:
@@ -88,7 +90,7 @@ def workspace(run: Run, source: Path, teachers: Path, threads: int) -> Iterator[
         else:
             shutil.copytree(source, data)
         (root / "params.yaml").write_text(yaml.safe_dump(_params(run, teachers)), encoding="utf-8")
-        stage(root, threads, "teacher", "fetch")
+        stage(root, threads, "teacher", "fetch", run.dataset)
         yield root
 
 
@@ -99,15 +101,16 @@ def measure(run: Run, source: Path, teachers: Path, threads: int) -> dict[str, A
         for verb in STAGES:
             stage(root, threads, verb, run.dataset)
         minutes = (time.monotonic() - start) / 60
-        metrics = json.loads((root / "build" / run.dataset / "metrics.json").read_text(encoding="utf-8"))
-        teacher = read_metadata(root / TEACHER)["sha256"]
+        build = build_dir(run.dataset, root)
+        metrics = json.loads((build / "metrics.json").read_text(encoding="utf-8"))
+        teacher = read_metadata(build / TEACHER)["sha256"]
     record = asdict(run) | {"teacher_sha256": teacher, "minutes": round(minutes, 1), "threads": threads}
     return record | {name: round(metrics[name], 4) for name in METRICS}
 
 
 def _params(run: Run, teachers: Path) -> dict[str, Any]:
     params: dict[str, Any] = yaml.safe_load((HERE.parent / "params.yaml").read_text(encoding="utf-8"))
-    for section, changes in run.settings.items():
+    for section, changes in (*load(BASE).sections.items(), *run.settings.items()):
         params[section] = {**params[section], **changes}
     if run.teacher != "final":
         path = teachers / f"{run.teacher}.safetensors"

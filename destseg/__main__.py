@@ -4,12 +4,12 @@ import gc
 import sys
 
 from destseg import Error
-from destseg.allocator import tune_allocator
+from destseg.tuning import tune_process
 
 
 def main() -> None:
     """Runs the command line."""
-    tune_allocator()
+    tune_process()
     gc.set_threshold(10_000)  # not 700: what importing torch, MLflow or GX makes stays, and is looked at for 0.3 s
     from destseg.cli import app
 

@@ -45,12 +45,16 @@ def categories(path: Path = PARAMS) -> list[str]:
 
 def read_section(section: str, into: type[T], *, category: str | None = None, path: Path = PARAMS) -> T:
     """`section` of params.yaml, `category`'s overrides on top, checked against the fields of the dataclass `into`."""
-    params = read_params(path)
-    merged = _mapping(params.get(section), f"{path}: {section}")
+    return _build(into, merged(read_params(path), section, category, path), f"{path}: {section}")
+
+
+def merged(params: Mapping[str, Any], section: str, category: str | None, path: Path) -> dict[str, Any]:
+    """`section` of `params`, the content of `path`, with `category`'s overrides on top, unchecked."""
+    found = _mapping(params.get(section), f"{path}: {section}")
     if category is not None:
         overrides = _overrides(params, category, path)
-        merged |= _mapping(overrides.get(section), f"{path}: categories.{category}.{section}")
-    return _build(into, merged, f"{path}: {section}")
+        found |= _mapping(overrides.get(section), f"{path}: categories.{category}.{section}")
+    return found
 
 
 def check_listed(category: str) -> str:

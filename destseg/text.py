@@ -17,6 +17,14 @@ def without_login(address: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]*@", "", address)
 
 
+def about(seconds: float) -> str:
+    """A duration that was estimated, in words: `about 4 min`, `about 2 days`."""
+    for length, unit, upto in ((1, "s", 90), (60, "min", 90 * 60), (3600, "h", 36 * 3600)):
+        if seconds < upto:
+            return f"about {max(1, round(seconds / length))} {unit}"
+    return f"about {round(seconds / 86400)} day{'s' if seconds >= 1.5 * 86400 else ''}"
+
+
 def reason(why: str) -> str:
     """A reason as it is kept: UTF-8, on one line, not empty."""
     said = " ".join(typed(why, "--why").split())

@@ -1,5 +1,6 @@
 """The command line as a person meets it: help, versions, and mistakes that end in one sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from destseg import __version__
+from destseg.model.weights import read_metadata
 
 VERBS = (
     "try demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
@@ -14,6 +16,7 @@ VERBS = (
 )
 GROUPS = {
     "dataset": "demo add check list",
+    "preset": "list show use",
     "teacher": "fetch pretrain",
     "bench": "train infer metrics",
     "registry": "init",
@@ -49,10 +52,10 @@ def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("verb", ["validate", "student", "segmentation", "package", "evaluate"])
+@pytest.mark.parametrize("verb", ["validate", "teacher fetch", "student", "segmentation", "package", "evaluate"])
 def test_wrong_category_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
-    said = refused(tmp_path, verb, "bolt")
+    said = refused(tmp_path, *verb.split(), "bolt")
     assert "category 'bolt' is not in params.yaml (there: washer)" in said
     assert len(said.splitlines()) == 1
 
@@ -73,6 +76,15 @@ def test_broken_params_are_one_sentence_with_the_line(tmp_path: Path) -> None:
 def test_missing_dataset_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
     assert "neither data/mvtec/washer nor data/mvtec/washer.dvc exists" in refused(tmp_path, "dataset", "check")
+
+
+def test_a_category_fetches_its_own_teacher(tmp_path: Path) -> None:
+    text = "teacher: {source: imagenet}\ncategories: {washer: {teacher: {source: formula}}, fabric: {}}\n"
+    (tmp_path / "params.yaml").write_text(text)
+    assert destseg(tmp_path, "teacher", "fetch", "washer").returncode == 0
+    (written,) = (tmp_path / "build").rglob("*.safetensors")
+    assert written.relative_to(tmp_path) == Path("build/washer/teacher.safetensors")
+    assert read_metadata(written)["source"] == "formula"
 
 
 def test_folder_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
@@ -107,3 +119,19 @@ def test_the_policy_decides_about_the_challenger_alone(tmp_path: Path) -> None:
 def test_wrong_argument_is_a_usage_error(tmp_path: Path) -> None:
     assert destseg(tmp_path, "validate").returncode == 2
     assert destseg(tmp_path, "fly").returncode == 2
+
+
+def test_presets_are_listed_shown_and_used(tmp_path: Path) -> None:
+    listed = destseg(tmp_path, "preset", "list").stdout
+    assert [line.partition(":")[0] for line in listed.splitlines()] == ["compact", "paper"]
+    assert "lr: 0.4" in destseg(tmp_path, "preset", "show", "paper").stdout
+    assert "params.yaml is not in" in refused(tmp_path, "preset", "use", "compact")
+    (tmp_path / "params.yaml").write_text("categories:\n  bolt: {}  # mine\n")
+    assert "preset 'papr' does not exist; expected one of compact, paper" in refused(tmp_path, "preset", "use", "papr")
+    assert "category 'nut' is not in params.yaml (there: bolt)" in refused(tmp_path, "preset", "use", "paper", "nut")
+    used = json.loads(destseg(tmp_path, "preset", "use", "compact", "bolt", "--json").stdout)
+    assert used["retrained"] == {"bolt": "compact"}
+    assert "already" in destseg(tmp_path, "preset", "use", "compact", "bolt").stdout
+    assert "  bolt:  # mine\n" in (tmp_path / "params.yaml").read_text()
+    listed = json.loads(destseg(tmp_path, "preset", "list", "--json").stdout)
+    assert (listed["top_level"], listed["categories"]) == ("paper", {"bolt": "compact"})

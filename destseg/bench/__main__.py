@@ -9,18 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 from destseg import Error
-from destseg.allocator import tune_allocator
 from destseg.bench.infer import infer
 from destseg.bench.metrics import metrics
 from destseg.bench.train import train
 from destseg.model.device import device
+from destseg.tuning import tune_process
 
 BENCHES: dict[str, Callable[..., Any]] = {"train": train, "infer": infer, "metrics": metrics}
 
 
 def main() -> None:
     """Runs one of the benches; an option that is not given keeps the bench's own default."""
-    tune_allocator()
+    tune_process()
     parser = argparse.ArgumentParser(prog="python -m destseg.bench", description=__doc__)
     parser.add_argument("bench", choices=BENCHES)
     parser.add_argument("--device", help="cpu, cuda, cuda:1; the first GPU unless given (train, infer)")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from destseg import Error, __version__
-from destseg.cli import bench, dataset, registry, review, teacher
+from destseg.cli import bench, dataset, preset, registry, review, teacher
 from destseg.cli.options import AsJson, Category, Listed, Precision, show_result
 from destseg.settings import read_section
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(preset.app, name="preset")
 app.add_typer(teacher.app, name="teacher")
 app.add_typer(bench.app, name="bench")
 app.add_typer(registry.group, name="registry")

@@ -1,13 +1,19 @@
 """`destseg dataset <verb>`."""
 
 import dataclasses
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from destseg import Error
 from destseg.cli.options import AsJson, Category, print_json, show_result
 
+if TYPE_CHECKING:
+    from destseg.presets.estimate import Estimate
+
+log = logging.getLogger(__name__)
 app = typer.Typer(help="Datasets in MVTec's layout, below data/mvtec.", no_args_is_help=True)
 
 
@@ -30,11 +36,43 @@ def dataset_demo(
 def dataset_add(
     category: Category,
     source: Annotated[Path, typer.Option("--from", help="Folder in MVTec's, VisA's or BTAD's layout, or its archive.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Network and schedule: compact or paper. Unless given, a new category uses compact, or the top level "
+            "of params.yaml where that is no preset's.",
+            show_default=False,
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option(help="Say how long each preset would train here, by a few steps of it.")
+    ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a dataset below data/mvtec, track it with DVC and name the category in params.yaml."""
     from destseg.ingest.add import add
 
-    print(add(category, source))
+    added = add(category, source, preset=preset)
+    if not as_json:
+        print(added, flush=True)
+    found, failure = _estimated(category) if estimate else (None, None)
+    if as_json:
+        training = dataclasses.asdict(found) if found else None
+        print_json(dataclasses.asdict(added) | {"training": training, "training_unknown": failure})
+    elif found:
+        print(f"{found} `destseg preset use NAME {category}` changes the preset.")
+
+
+def _estimated(category: str) -> tuple["Estimate | None", str | None]:
+    """How long each preset trains, or why that is not known, which is no reason for the dataset not to be added."""
+    try:
+        from destseg.presets.estimate import estimate
+
+        return estimate(category), None
+    except (Error, ImportError, RuntimeError) as error:  # of torch: not there, or no device that it can use
+        failure = str(error).partition("\n")[0]
+        log.warning("%s is added; how long it would train could not be measured: %s", category, failure)
+        return None, failure
 
 
 @app.command("check")

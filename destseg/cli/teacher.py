@@ -5,17 +5,19 @@ from typing import Annotated
 
 import typer
 
+from destseg.cli.options import Listed
 from destseg.settings import read_section
 
 app = typer.Typer(help="The frozen network that the student learns from.", no_args_is_help=True)
 
 
 @app.command("fetch")
-def teacher_fetch() -> None:
-    """Write the teacher that params.yaml names to build/teacher.safetensors (stage `teacher`)."""
+def teacher_fetch(category: Listed) -> None:
+    """Write the teacher that params.yaml names to build/CATEGORY/teacher.safetensors (stage `teacher`)."""
+    from destseg.dataset.layout import TEACHER, build_dir
     from destseg.model.sources import TeacherSettings, fetch
 
-    fetch(read_section("teacher", TeacherSettings))
+    fetch(read_section("teacher", TeacherSettings, category=category), build_dir(category) / TEACHER)
 
 
 @app.command("pretrain")

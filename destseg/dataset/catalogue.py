@@ -10,7 +10,7 @@ from destseg.files import write_text
 from destseg.settings import PARAMS, read_params
 
 # DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
-SECTIONS = ("image", "split", "synthesis", "student", "segmentation", "calibration", "validation")
+SECTIONS = ("image", "split", "teacher", "synthesis", "student", "segmentation", "calibration", "validation")
 OTHER_SECTIONS = ("ingest", "promotion", "monitor")  # of no stage
 
 
@@ -23,7 +23,7 @@ def check(root: Path = Path()) -> list[str]:
             "or see the whole job on rendered products with `make demo`"
         )
     wrong = [problem for name, overrides in categories.items() for problem in _problems(root, name, overrides or {})]
-    if wrong:
+    if wrong := [*wrong, *_lacking(categories)]:
         raise Error("; ".join(wrong))
     names = sorted(categories)
     write_text(root / BUILD / "datasets.json", json.dumps(names) + "\n")
@@ -42,12 +42,21 @@ def _problems(root: Path, name: str, overrides: dict[str, object]) -> list[str]:
             f"category {name}: {provenance.path(name)} does not exist; restore it from git, or run "
             f"`destseg dataset add {name} --from DIR` with the folder that has its images"
         )
-    if missing := [section for section in SECTIONS if section not in overrides]:
-        found.append(
-            f"category {name}: params.yaml lacks {', '.join(missing)} below categories.{name}, write `{{}}` there"
-        )
     for section in overrides:
         if section not in (*SECTIONS, *OTHER_SECTIONS):
             known = ", ".join((*SECTIONS, *OTHER_SECTIONS))
             found.append(f"category {name}: {section!r} cannot be overridden for one category, expected one of {known}")
     return found
+
+
+def _lacking(categories: dict[str, dict[str, object] | None]) -> list[str]:
+    """What to write in params.yaml, once for all categories that lack the same: a new section is missing in each."""
+    lacking: dict[str, list[str]] = {}
+    for name, overrides in categories.items():
+        missing = [f"`{section}: {{}}`" for section in SECTIONS if section not in (overrides or {})]
+        if missing:
+            lacking.setdefault(", ".join(missing), []).append(f"categories.{name}")
+    return [
+        f"params.yaml lacks {missing} below {', '.join(places)}; write that there (empty, it overrides nothing)"
+        for missing, places in lacking.items()
+    ]

@@ -9,8 +9,8 @@ from destseg import Error
 
 DATASETS = Path("data/mvtec")
 BUILD = Path("build")
-TEACHER = BUILD / "teacher.safetensors"
-STUDENT = "student.safetensors"  # these two below build/<category>
+TEACHER = "teacher.safetensors"  # these three below build/<category>
+STUDENT = "student.safetensors"
 SEGMENTATION = "segmentation.safetensors"
 GALLERY = "gallery.zip"  # the pictures of a comparison
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})

@@ -49,7 +49,7 @@ class Origin:
 def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
     """The lineage of what stands in build/<category>; `evaluation` are the settings of the evaluation, by section."""
     build = build_dir(category)
-    parts = (TEACHER, build / STUDENT, build / SEGMENTATION)
+    parts = (build / TEACHER, build / STUDENT, build / SEGMENTATION)
     known = {path.name: _settings(path) for path in parts[1:]}
     return Origin(
         category=category,

@@ -8,9 +8,10 @@ from destseg.model.teacher import load_teacher
 
 
 def assemble(category: str) -> tuple[DeSTSeg, dict[str, str]]:
-    """The network of build/teacher.safetensors and build/<category>/, and the teacher's metadata."""
+    """The network of build/<category>/, and its teacher's metadata."""
+    build = build_dir(category)
     network = DeSTSeg(0, encoder_decoder=False)  # a light shell: each part says its own shape
-    network.teacher, metadata = load_teacher(TEACHER)
-    network.student = load_student(build_dir(category) / STUDENT)
-    network.segmentation = load_segmentation(build_dir(category) / SEGMENTATION)
+    network.teacher, metadata = load_teacher(build / TEACHER)
+    network.student = load_student(build / STUDENT)
+    network.segmentation = load_segmentation(build / SEGMENTATION)
     return network, metadata

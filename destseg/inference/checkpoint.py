@@ -11,11 +11,9 @@ from torch import Tensor
 from destseg import Error, files
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
-from destseg.model.backbone import Backbone
 from destseg.model.network import DeSTSeg
 from destseg.model.segmentation import save_segmentation
 from destseg.model.student import save_student
-from destseg.model.teacher import load_teacher
 from destseg.model.weights import save_weights
 from destseg.settings import read_section
 
@@ -38,6 +36,7 @@ FUSE = "segmentation.head.0.fuse.0.weight"  # its inputs: theirs end with the po
 COUNTER = ".num_batches_tracked"  # of BatchNorm; not in every file, and no part of the forward pass
 # Of the model that the imported one replaces; a calibration of other weights must not be packaged with these.
 FORMER = (
+    STUDENT,
     SEGMENTATION,
     "student-loss.csv",
     "segmentation-loss.csv",
@@ -49,23 +48,13 @@ FORMER = (
 
 
 def import_checkpoint(path: Path, category: str) -> str:
-    """Writes build/teacher.safetensors and the category's student and segmentation net; says what to run next.
-
-    The teacher is shared by all categories: one that is there already must be the checkpoint's.
-    """
+    """Writes the category's teacher, student and segmentation net; says what to run next."""
     read_section("image", ImageSettings, category=category)  # an Error for a category that is not there
     network, sha256 = from_published(_read(path), str(path)), files.sha256(path)
-    shared = TEACHER.exists()
-    if shared and not _same(load_teacher(TEACHER)[0], network.teacher):
-        raise Error(
-            f"{TEACHER} is another teacher than {path} has, and every category in build/ scores with it; import into "
-            f"a clone of its own, or delete {TEACHER} if no category there is needed as it is"
-        )
     build = build_dir(category)
     for name in FORMER:
         files.remove(build / name)
-    if not shared:
-        save_weights(TEACHER, network.teacher, {"source": "checkpoint", "sha256": sha256})
+    save_weights(build / TEACHER, network.teacher, {"source": "checkpoint", "sha256": sha256})
     save_student(build / STUDENT, network.student)
     save_segmentation(build / SEGMENTATION, network.segmentation)  # last: without it nothing goes on
     return f"{build} holds {path.name}; go on with `destseg evaluate {category}` and `destseg package {category}`"
@@ -127,8 +116,3 @@ def _read(path: Path) -> Mapping[Any, Any]:
     if not isinstance(content, Mapping):
         raise Error(f"{path} holds {type(content).__name__}, expected a dictionary of tensors")
     return content
-
-
-def _same(one: Backbone, other: Backbone) -> bool:
-    theirs = other.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items() if COUNTER not in name)

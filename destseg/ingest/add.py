@@ -8,22 +8,21 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+from typing import Any
 
 from destseg import Error
 from destseg.dataset import provenance
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
-from destseg.files import remove, replacing, sha256, write_text
+from destseg.edit import editing
+from destseg.files import remove, replacing, sha256
 from destseg.ingest import check
 from destseg.ingest.archives import unpacked
 from destseg.ingest.layouts import as_mvtec, in_folder
+from destseg.presets.preset import DEFAULT, OWN, load, of
+from destseg.presets.use import write
 from destseg.settings import PARAMS, categories, read_section
 from destseg.storage import versions
 
@@ -38,10 +37,13 @@ class Added:
     version: str
     normals: int
     defects: int
+    preset: str
+    """Which its settings in params.yaml are; OWN where they are those of none."""
     next_step: str
 
     def __str__(self) -> str:
-        return f"{self.category}: {self.normals} normal and {self.defects} defect images. {self.next_step}"
+        preset = "settings of its own" if self.preset == OWN else f"preset {self.preset}"
+        return f"{self.category}: {self.normals} normal and {self.defects} defect images, {preset}. {self.next_step}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +63,17 @@ class DatasetRow:
         return f"{self.category}: dataset version {self.version}, {counts}, {self.state}"
 
 
-def add(category: str, source: Path, root: Path = Path()) -> Added:
+def add(category: str, source: Path, root: Path = Path(), *, preset: str | None = None) -> Added:
     """Check `source`, copy it to data/mvtec/<category>, track it with DVC and enter the category in params.yaml.
 
     `source` is a folder in MVTec's, VisA's or BTAD's layout, or an archive of one; of an archive of several datasets,
     the one called `category` is taken. All mistakes are reported at once, before anything is copied. Repeating it is
-    harmless; a category that has other images is never overwritten.
+    harmless; a category that has other images is never overwritten. Without `preset` a new category uses DEFAULT, or
+    the settings at the top level of params.yaml where these are no preset's; one that is there keeps what it has.
     """
     check_category(category)
+    if preset is not None:
+        load(preset)
     if not (root / ".dvc").is_dir():
         raise Error(f"{root.resolve()} is no DVC repository; run this in the root of a destseg repository")
     scratch = root / ".dvc" / "tmp"  # git and DVC ignore it
@@ -78,10 +83,10 @@ def add(category: str, source: Path, root: Path = Path()) -> Added:
             logger.info("%s: unpacking %s", category, source)
             source = in_folder(stack.enter_context(unpacked(source, scratch)), category)
         staging = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="layout-")))
-        return _add(category, as_mvtec(source, staging), root)
+        return _add(category, as_mvtec(source, staging), root, preset)
 
 
-def _add(category: str, source: Path, root: Path) -> Added:
+def _add(category: str, source: Path, root: Path, preset: str | None) -> Added:
     target = dataset_dir(category, root)
     bit_depth = _bit_depth(category, root)
     files = check.files(source, bit_depth)
@@ -96,7 +101,7 @@ def _add(category: str, source: Path, root: Path) -> Added:
     kinds = Counter(name.split("/")[0] for name in files)
     if not kinds["ground_truth"]:
         logger.warning("%s has no defect images: nothing will measure what its models find", category)
-    _enter(category, root / PARAMS, normals_only=not kinds["ground_truth"])
+    _enter(category, root, preset, normals_only=not kinds["ground_truth"])
     version = versions.dataset_version(root, category)
     if not (root / provenance.path(category)).exists():
         photographs = [name for name in files if not name.startswith("ground_truth/")]
@@ -106,6 +111,7 @@ def _add(category: str, source: Path, root: Path) -> Added:
         version=version,
         normals=sum(name.startswith(("train/", f"test/{GOOD}/")) for name in files),
         defects=kinds["ground_truth"],
+        preset=of(category, root=root),
         next_step=_next_step(category, root),
     )
 
@@ -176,33 +182,26 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _enter(category: str, params: Path, *, normals_only: bool = False) -> None:
+def _enter(category: str, root: Path, preset: str | None = None, *, normals_only: bool = False) -> None:
     """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are.
 
     `normals_only` is entered with a category that is new; of one that is there already a person has decided.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    try:
-        content = yaml.load(params.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise Error(f"{params} cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not content.get("categories"):
-        content["categories"] = CommentedMap()
-    entry = content["categories"].get(category)
-    if entry is None:
-        entry = content["categories"][category] = CommentedMap()
-    missing = [section for section in SECTIONS if entry.get(section) is None]
-    if not missing:
-        return
-    for section in missing:
-        entry[section] = CommentedMap()
-    if normals_only and "validation" in missing:
-        entry["validation"]["normals_only"] = True
-    text = StringIO()
-    yaml.dump(content, text)
-    write_text(params, text.getvalue())
+    with editing(root / PARAMS) as params:
+        known = params.content().get("categories") or {}
+        entry = known.get(category) or {}
+        missing: dict[str, Any] = {section: {} for section in SECTIONS if entry.get(section) is None}
+        if normals_only and "validation" in missing:
+            missing["validation"] = {"normals_only": True}
+        if not entry:
+            params.put(("categories", category), missing)
+        else:
+            for section, settings in missing.items():
+                params.put(("categories", category, section), settings)
+        if preset is None and category not in known and of(root=root) != OWN:
+            preset = DEFAULT
+        if preset is not None:
+            write(params, load(preset), category)
 
 
 def _next_step(category: str, root: Path) -> str:

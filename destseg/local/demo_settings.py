@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.demo import CATEGORIES
+from destseg.edit import editing
 from destseg.files import write_text
 from destseg.local.environment import BUCKET
+from destseg.presets.preset import load
+from destseg.presets.use import write
 from destseg.settings import PARAMS
 
-# Instead of the paper's, which are for one GPU: smaller images, fewer steps, a segmentation net a quarter as wide.
+PRESET = "paper"
+# Over the preset, which is for one GPU: smaller images, fewer steps, a segmentation net a quarter as wide.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "image": {"size": 128},
     "teacher": {"source": "formula"},
@@ -56,16 +57,14 @@ _DVC_CONFIG = f"""[core]
 
 def write_settings(checkout: Path, settings: DemoSettings) -> None:
     """Puts them into params.yaml and .dvc/config of the demo's checkout, comments and other settings as they are."""
-    yaml = YAML()
-    yaml.width = 4096
-    content = yaml.load((checkout / PARAMS).read_text(encoding="utf-8"))
-    for section, values in settings.overrides.items():
-        content[section].update(values)
-    content["categories"] = {
-        category: {section: CATEGORY_OVERRIDES[category].get(section, {}) for section in SECTIONS}
-        for category in settings.categories
-    }
-    text = StringIO()
-    yaml.dump(content, text)
-    write_text(checkout / PARAMS, text.getvalue())
+    with editing(checkout / PARAMS) as params:
+        write(params, load(PRESET))
+        for section, values in settings.overrides.items():
+            for name, value in values.items():
+                params.put((section, name), value)
+        categories = {
+            category: {section: CATEGORY_OVERRIDES[category].get(section, {}) for section in SECTIONS}
+            for category in settings.categories
+        }
+        params.put(("categories",), categories)
     write_text(checkout / ".dvc" / "config", _DVC_CONFIG)

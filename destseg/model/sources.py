@@ -49,10 +49,7 @@ class TeacherSettings:
             raise ValueError("source file needs `path` and `sha256`")
 
 
-OUT = Path("build/teacher.safetensors")
-
-
-def fetch(settings: TeacherSettings, out: Path = OUT) -> dict[str, str]:
+def fetch(settings: TeacherSettings, out: Path) -> dict[str, str]:
     """Writes the teacher's weights (float32) to `out` and returns its metadata, which names where they come from."""
     metadata = {"source": settings.source, "licence": LICENCES[settings.source]}
     if settings.source == "efficientnet-lite0":

@@ -16,7 +16,7 @@ from destseg.model.weights import load_weights, read_metadata, save_weights
 Network = Literal["paper", "compact"]
 DECODERS: dict[Network, tuple[int, int, int, int]] = {
     "paper": (512, 256, 128, 64),  # the encoder's own, mirrored
-    "compact": (128, 128, 64, 64),
+    "compact": (128, 128, 64, 32),
 }
 """Channels of the decoder's layers, from 1/32 to 1/4 of the image."""
 
@@ -58,8 +58,12 @@ class Student(nn.Module):
         return self.heads[0](level1), self.heads[1](level2), self.heads[2](level3)
 
     def start_from(self, teacher: Backbone) -> None:
-        """Gives the encoder the weights of a deep teacher."""
+        """Gives the encoder the weights of a deep teacher, and for good its BatchNorm's statistics.
+
+        Those of millions of photographs are better than those of a batch of 8, and half of a step's time is saved.
+        """
         self.encoder.load_state_dict(teacher.state_dict())
+        self.encoder.keep_statistics()
 
 
 def _head(inputs: int, outputs: int) -> nn.Module:

@@ -12,7 +12,6 @@ from destseg.settings import parse, read_params
 from destseg.storage import versions
 
 _NOT_TRAINING = ("categories", "ingest", "promotion", "monitor")  # sections of params.yaml that change no trained model
-_SHARED = "teacher"  # the one stage that every category needs
 
 
 def names(root: Path, category: str) -> list[str]:
@@ -20,23 +19,23 @@ def names(root: Path, category: str) -> list[str]:
 
     With these names DVC reads these stages alone; to find them behind `package` it reads those of all categories.
     """
-    stages = _read(root).items()
-    found = [f"{name}@{category}" if "matrix" in stage or "foreach" in stage else name for name, stage in stages]
-    return [name for name in found if _concerns(name, category)]
+    return [f"{name}@{category}" for name, stage in _read(root).items() if "matrix" in stage or "foreach" in stage]
 
 
 def training_key(root: Path, category: str) -> str:
     """SHA-256 over what a training depends on: dataset version, resolved parameters, stages and their code at HEAD.
 
-    Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second.
+    Equal keys mean that the same was trained before; it takes no DVC and a fraction of a second. An Error where
+    params.yaml lacks a section of the category that a stage names, which DVC refuses too.
     """
-    stages = _stages(root, category)
+    stages, params = _stages(root, category), read_params(root / "params.yaml")
+    _check_sections(stages, params, category)
     deps = {dep for stage in stages.values() for dep in stage["deps"]}
     # The dataset version stands for the data.
     code = sorted(dep for dep in deps if not Path(dep).is_relative_to(versions.DATASETS))
     known = {
         "dataset": versions.dataset_version(root, category),
-        "params": _resolved(root, category),
+        "params": _resolved(params, category),
         "stages": {name: stage["cmd"] for name, stage in stages.items()},
         "code": sorted(versions.git(root, "ls-tree", "HEAD", "--", *code).splitlines()) if code else [],
         "uncommitted": versions.git(root, "diff", "HEAD", "--", *code) if code else "",
@@ -44,9 +43,20 @@ def training_key(root: Path, category: str) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _resolved(root: Path, category: str) -> dict[str, Any]:
+def _check_sections(stages: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any], category: str) -> None:
+    own = f"categories.{category}."
+    named = [param for stage in stages.values() for param in stage["params"] if param.startswith(own)]
+    sections = dict.fromkeys(param.removeprefix(own).partition(".")[0] for param in named)
+    overrides = (params.get("categories") or {}).get(category) or {}
+    if missing := [section for section in sections if section not in overrides]:
+        lacking = ", ".join(f"`{section}: {{}}`" for section in missing)
+        raise Error(
+            f"params.yaml lacks {lacking} below categories.{category}; write that there (empty, it overrides nothing)"
+        )
+
+
+def _resolved(params: Mapping[str, Any], category: str) -> dict[str, Any]:
     """params.yaml as this category sees it: its own overrides on top, nobody else's, without what trains nothing."""
-    params = read_params(root / "params.yaml")
     resolved = {name: section for name, section in params.items() if name not in _NOT_TRAINING}
     overrides = (params.get("categories") or {}).get(category) or {}
     for name, section in overrides.items():
@@ -56,13 +66,18 @@ def _resolved(root: Path, category: str) -> dict[str, Any]:
 
 
 def _stages(root: Path, category: str) -> dict[str, dict[str, Any]]:
-    """Command and deps of dvc.yaml's stages, with this category in the places of their templates."""
+    """Command, deps and params of dvc.yaml's stages, with this category in the places of their templates."""
     templates = re.compile(r"\$\{\s*(?:item(?:\.category)?|key)\s*\}")
     stages = {}
     for name, stage in _read(root).items():
         plain = stage.get("do", stage)
-        filled = json.loads(templates.sub(category, json.dumps({k: plain.get(k) or [] for k in ("cmd", "deps")})))
-        stages[name] = {"cmd": filled["cmd"], "deps": [_path(dep) for dep in filled["deps"]]}
+        parts = {key: plain.get(key) or [] for key in ("cmd", "deps", "params")}
+        filled = json.loads(templates.sub(category, json.dumps(parts)))
+        stages[name] = {
+            "cmd": filled["cmd"],
+            "deps": [_path(dep) for dep in filled["deps"]],
+            "params": [param for param in filled["params"] if isinstance(param, str)],  # not those of another file
+        }
     return stages
 
 
@@ -79,14 +94,10 @@ def _path(dep: str | Mapping[str, Any]) -> str:
 
 
 def lock_entries(root: Path, category: str) -> dict[str, Any]:
-    """dvc.lock's entries of this category's stages and of `teacher`, by stage."""
+    """dvc.lock's entries of this category's stages, by stage."""
     try:
         locked = parse((root / "dvc.lock").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Error(f"{root.resolve()} has no dvc.lock; run `dvc repro` first") from None
     stages = (locked or {}).get("stages") or {}
-    return {name: stages[name] for name in sorted(stages) if _concerns(name, category)}
-
-
-def _concerns(name: str, category: str) -> bool:
-    return name == _SHARED or name.endswith(f"@{category}")
+    return {name: stages[name] for name in sorted(stages) if name.endswith(f"@{category}")}

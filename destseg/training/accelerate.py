@@ -1,8 +1,8 @@
 """In what arithmetic a loss is computed, and torch.compile where the environment asks for it."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from destseg.model.device import Precision, autocast, dtype_of
 from destseg.settings import read_environment
-from destseg.training.gradients import WeightGradients
+from destseg.training.gradients import FastGradients
 
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
@@ -26,13 +26,16 @@ class CompileSettings:
     step, and needs a compiler (docs/performance.md says where it pays)."""
 
 
-def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The context of a forward pass that learns: bfloat16 convolutions, or float32 with fast weight gradients."""
-    plain = device.type == "cpu" and dtype_of(precision, device) == torch.float32
-    products = torch.backends.cpu.get_cpu_capability() != "AVX512"  # with it oneDNN's own weight gradients are faster
-    if plain and products and read_environment(CompileSettings).compile == "off":
-        return WeightGradients()
-    return autocast(device, precision)
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    """The context of a forward pass that learns, in bfloat16 or float32; on a processor with fast gradients."""
+    with ExitStack() as stack:
+        if device.type == "cpu" and read_environment(CompileSettings).compile == "off":
+            single = dtype_of(precision, device) == torch.float32
+            # With AVX-512 oneDNN's own weight gradients are faster than matrix products.
+            stack.enter_context(FastGradients(products=single and torch.backends.cpu.get_cpu_capability() != "AVX512"))
+        stack.enter_context(autocast(device, precision))
+        yield
 
 
 def compiled(function: F) -> F:

@@ -41,7 +41,7 @@ class Start(NamedTuple):
 def started(
     category: str, stage: str, own: Any, *before: Path, deep: bool = False, deterministic: bool = False
 ) -> Iterator[Start]:
-    """From build/teacher.safetensors, build/<category>/accepted.json and params.yaml in the working directory.
+    """From teacher and accepted.json in build/<category>/ and params.yaml in the working directory.
 
     `own` are the stage's own settings, `before` the weights that it starts from; `deep` asks for the whole teacher.
     """
@@ -64,6 +64,7 @@ def started(
         source = Synthesis(
             images, filling, settings, seeded(seed, f"{category}/{stage}"), device=on, share=parallel.share()
         )
+        teacher = build_dir(category) / TEACHER
         inputs = {
             "device": on.type,
             "dtype": str(dtype_of(own.precision, on)),
@@ -73,10 +74,10 @@ def started(
             "settings": said["settings"],
             "images": accepted.training,
             "textures": hashlib.sha256(filling.cpu().numpy().data).hexdigest(),
-            "weights": [sha256(path) for path in (TEACHER, *before)],
+            "weights": [sha256(path) for path in (teacher, *before)],
         }
         with checkpoint(f"{category}-{stage}", inputs) as saved:
-            yield Start(load_teacher(TEACHER, deep=deep)[0], source, seed, saved, said)
+            yield Start(load_teacher(teacher, deep=deep)[0], source, seed, saved, said)
 
 
 def record(category: str, **own: Any) -> dict[str, str]:

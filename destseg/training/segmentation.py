@@ -83,7 +83,7 @@ def prepared(
         kaiming_init(segmentation.head)
     segmentation = placed(segmentation, device).train()
     learning = parallel.distributed_module(segmentation, device)
-    dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
+    dtype = dtype_of(settings.precision, device)
     frozen_teacher, frozen_student = (placed(folded(part), device, dtype) for part in (teacher, student))
     optimiser = loop.optimiser(
         settings.optimiser,
@@ -99,7 +99,7 @@ def prepared(
         with torch.no_grad():  # both frozen: no graph below the segmentation net
             damaged = teacher.normalise(batch.damaged).to(dtype)
             inputs = similarities(frozen_teacher(damaged), frozen_student(damaged), settings.inputs)
-        with context:
+        with arithmetic(device, settings.precision):
             logits = learning(inputs).float()
         target = quarter_mask(batch.mask)
         focal, l1 = focal_loss(logits, target), l1_loss(logits, target)

@@ -67,7 +67,7 @@ def prepared(
         student.start_from(teacher)
     student = placed(student, device).train()
     learning = parallel.distributed_module(student, device)
-    dtype, context = dtype_of(settings.precision, device), arithmetic(device, settings.precision)
+    dtype = dtype_of(settings.precision, device)
     frozen = placed(folded(teacher), device, dtype)
     encoder = list(student.encoder.parameters())
     decoder = [weight for name, weight in student.named_parameters() if not name.startswith("encoder.")]
@@ -81,7 +81,7 @@ def prepared(
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             target = frozen(teacher.normalise(batch.normal).to(dtype))
-        with context:
+        with arithmetic(device, settings.precision):
             output = learning(teacher.normalise(batch.damaged if settings.denoising else batch.normal))
         losses = student_loss(target, output)  # [B]
         # Gradients are averaged over the processes, each of which has its share of the batch.

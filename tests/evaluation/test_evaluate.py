@@ -50,7 +50,7 @@ def repository(tmp_path_factory):
         for index in range(5):
             photograph(data / f"test/good/{index}.png", rng)
             photograph(data / f"test/<b>hole/{index}.png", rng, defect=True)
-        save_weights(TEACHER, new_teacher(), {"source": "formula", "sha256": "ab" * 32})
+        save_weights(build_dir("plate") / TEACHER, new_teacher(), {"source": "formula", "sha256": "ab" * 32})
         trained = json.dumps({"seed": 3, "image": {"size": 64}, "student": {"steps": 7}})
         save_weights(build_dir("plate") / STUDENT, Student(), {"settings": trained})
         save_weights(build_dir("plate") / SEGMENTATION, Segmentation(16), {"width": "16"})
@@ -168,7 +168,7 @@ def test_the_report_names_the_settings_in_the_weights_not_those_of_params_yaml(e
 def test_the_report_names_every_file_behind_it_by_its_hash(evaluated):
     assert evaluated
     text = shown()
-    for path in (TEACHER, *(build_dir("plate") / name for name in (STUDENT, SEGMENTATION, "accepted.json"))):
+    for path in (build_dir("plate") / name for name in (TEACHER, STUDENT, SEGMENTATION, "accepted.json")):
         assert f"{path.name} SHA-256 {files.sha256(path)}" in text
     assert f"formula , from the file with SHA-256 {'ab' * 32}" in text
     assert "8 for training, 4 held out for the calibration" in text

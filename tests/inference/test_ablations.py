@@ -52,7 +52,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         render_dataset(dataset_dir(NAME), NAME, normals=6, test_normals=2, defects_per_kind=1, size=64)
         names = [(sample.name, "00") for sample in samples(dataset_dir(NAME), "train")]
         Accepted(category=NAME, training=names[2:], calibration=names[:2]).write()
-        fetch(TeacherSettings(source="formula"), TEACHER)
+        fetch(TeacherSettings(source="formula"), build_dir(NAME) / TEACHER)
         yield root
 
 

@@ -1,6 +1,7 @@
 """A checkpoint in the published layout gives the published forward pass; any other content is refused by name."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from destseg import Error, files
 from destseg.dataset.accepted import Accepted
 from destseg.dataset.demo import render_dataset
 from destseg.dataset.images import load_all
-from destseg.dataset.layout import STUDENT, TEACHER, build_dir, dataset_dir, samples
+from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir, dataset_dir, samples
 from destseg.evaluation.evaluate import evaluate
 from destseg.inference import checkpoint
 from destseg.inference.assemble import assemble
@@ -23,7 +24,6 @@ from destseg.inference.checkpoint import from_published, import_checkpoint
 from destseg.inference.package import package
 from destseg.inference.predictor import Predictor
 from destseg.model.sources import TeacherSettings, fetch
-from destseg.model.weights import read_metadata
 
 from .published import State, published_forward, random_state
 
@@ -52,8 +52,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, state: State) -> Iterat
 def empty(repository: Path) -> Iterator[Path]:
     """The same without any weights."""
     yield repository
-    TEACHER.unlink(missing_ok=True)
-    for path in build_dir(NAME).glob("*.safetensors"):
+    for path in Path("build").glob("*/*.safetensors"):
         path.unlink()
 
 
@@ -88,23 +87,32 @@ def test_an_imported_checkpoint_is_evaluated_and_packaged(empty: Path, state: St
     np.testing.assert_allclose([verdict["score"] for verdict in verdicts], expected, atol=1e-5)
 
 
-def test_a_teacher_that_other_categories_use_is_never_replaced(empty: Path) -> None:
-    fetch(TeacherSettings(source="formula"), TEACHER)
-    before = TEACHER.read_bytes()
-    with pytest.raises(Error, match=r"build/teacher\.safetensors is another teacher than .*checkpoint\.pth has"):
+def test_an_import_brings_its_own_teacher_and_leaves_other_categories_theirs(empty: Path) -> None:
+    for category in ("plate", NAME):
+        fetch(TeacherSettings(source="formula"), build_dir(category) / TEACHER)
+    before = (build_dir("plate") / TEACHER).read_bytes()
+    import_checkpoint(empty / "checkpoint.pth", NAME)
+    assert (build_dir("plate") / TEACHER).read_bytes() == before
+    assert assemble(NAME)[1]["source"] == "checkpoint"
+
+
+@pytest.mark.parametrize("cut", ["save_weights", "save_student", "save_segmentation"])
+def test_an_import_that_was_cut_short_leaves_no_model_that_mixes_old_and_new(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    former = [build_dir(NAME) / name for name in (STUDENT, SEGMENTATION)]
+    for path in former:
+        path.write_bytes(b"former")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, cut, full)
+    with pytest.raises(OSError, match="No space left"):
         import_checkpoint(empty / "checkpoint.pth", NAME)
-    assert TEACHER.read_bytes() == before
-    assert not (build_dir(NAME) / STUDENT).exists()
-
-
-def test_two_categories_share_the_checkpoints_teacher(empty: Path, tmp_path: Path, state: State) -> None:
-    import_checkpoint(empty / "checkpoint.pth", "plate")
-    before = read_metadata(TEACHER)
-    other = {name: value if name.startswith("teacher") else value * 0.5 for name, value in state.items()}
-    torch.save(other | {k: v for k, v in state.items() if k.endswith("tracked")}, tmp_path / "other.pth")
-    import_checkpoint(tmp_path / "other.pth", NAME)
-    assert read_metadata(TEACHER) == before
-    assert assemble(NAME)[1] == before
+    with pytest.raises(Error, match="does not exist"):
+        assemble(NAME)
+    assert [path for path in former if path.exists() and path.read_bytes() == b"former"] == []
 
 
 WRONG: dict[str, tuple[Callable[[State], Any], str]] = {
@@ -174,7 +182,7 @@ def test_a_file_of_another_kind_is_refused_and_nothing_is_written(tmp_path: Path
         import_checkpoint(path, NAME)
     assert len(str(caught.value).splitlines()) == 1
     assert not Path("ran").exists()
-    assert not TEACHER.exists()
+    assert not (build_dir(NAME) / TEACHER).exists()
 
 
 def test_a_file_that_unpacks_to_more_than_the_limit_is_not_unpacked(

@@ -13,6 +13,8 @@ from destseg import Error
 from destseg.dataset import provenance
 from destseg.ingest import add as room
 from destseg.ingest.add import add, list_datasets
+from destseg.presets.preset import of
+from destseg.presets.use import use
 from destseg.storage import versions
 
 PARAMS = """\
@@ -122,8 +124,8 @@ def test_a_folder_without_defects_is_entered_as_normals_only(root: Path, source:
 
 
 def test_params_keep_their_comments(root: Path) -> None:
-    room._enter("washer", root / "params.yaml")
-    room._enter("fabric", root / "params.yaml")
+    room._enter("washer", root)
+    room._enter("fabric", root)
     text = (root / "params.yaml").read_text()
     for line in ["# All settings.", "seed: 0  # the one seed", "image: {size: 64}", "  lr: 1e-3  # section 4"]:
         assert line in text.splitlines()
@@ -135,9 +137,39 @@ def test_params_keep_their_comments(root: Path) -> None:
 
 def test_overrides_that_are_there_stay(root: Path) -> None:
     (root / "params.yaml").write_text("categories:\n  washer:\n    student: {steps: 5}  # quick\n")
-    room._enter("washer", root / "params.yaml")
+    room._enter("washer", root)
     assert "student: {steps: 5}  # quick" in (root / "params.yaml").read_text()
     assert set(yaml.safe_load((root / "params.yaml").read_text())["categories"]["washer"]) == set(room.SECTIONS)
+
+
+def test_a_new_category_follows_the_top_level_where_that_is_a_presets_or_no_presets(root: Path) -> None:
+    room._enter("washer", root)  # its lr of 1e-3 is no preset's
+    (root / "params.yaml").write_text("seed: 0\n")
+    use("compact", root=root)
+    room._enter("fabric", root)
+    entered = yaml.safe_load((root / "params.yaml").read_text())["categories"]
+    assert entered == {"fabric": {section: {} for section in room.SECTIONS}}
+    assert of("fabric", root=root) == "compact"
+
+
+def test_a_new_category_is_compact_though_the_top_level_is_the_papers_unless_it_is_told(root: Path) -> None:
+    (root / "params.yaml").write_text("categories:\n  tile: {}\n")
+    for category, preset in (("washer", None), ("fabric", "paper"), ("tile", None)):
+        room._enter(category, root, preset)
+    assert [of(category, root=root) for category in ("washer", "fabric", "tile")] == ["compact", "paper", "paper"]
+    room._enter("tile", root, "compact")
+    assert of("tile", root=root) == "compact"
+
+
+def test_what_is_added_names_its_preset_and_an_unknown_one_is_refused_before_anything_is_copied(
+    root: Path, source: Path
+) -> None:
+    with pytest.raises(Error, match="preset 'huge' does not exist; expected one of compact, paper"):
+        add("washer", source, root, preset="huge")
+    assert not (root / "data").exists()
+    assert "preset paper" in str(add("washer", source, root, preset="paper"))
+    assert add("washer", source, root).preset == "paper"
+    assert add("fabric", source, root).preset == "own settings"
 
 
 def test_all_mistakes_are_reported_at_once(root: Path, source: Path) -> None:
@@ -192,6 +224,6 @@ def test_what_a_killed_copy_left_is_cleared(root: Path, source: Path) -> None:
 
 
 def test_a_category_without_its_dataset_is_listed(root: Path) -> None:
-    room._enter("washer", root / "params.yaml")
+    room._enter("washer", root)
     (row,) = list_datasets(root)
     assert (row.version, row.normals, row.state) == (None, None, "no dataset: destseg dataset add washer --from DIR")

@@ -48,7 +48,7 @@ def validate(build: Path, category: str) -> None:
 
 def student(build: Path, category: str, settings: dict[str, Any]) -> None:
     if settings["real"]:
-        for command in (["teacher", "fetch"], ["student", category]):
+        for command in (["teacher", "fetch", category], ["student", category]):
             subprocess.run([sys.executable, "-m", "destseg", *command], check=True)
         (build / "segmentation-loss.csv").write_text("step,focal\n0,1.0\n")
         return

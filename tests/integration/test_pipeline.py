@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from ruamel.yaml import YAML
 
 from destseg.dataset.demo import render_dataset, render_image
+from destseg.files import sha256
+from destseg.model.sources import FORMULA
 from destseg.storage.process import QUIET, environment
 
 ROOT = Path(__file__).parents[2]
 CODE = ("destseg", "flows", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-STAGES = ("validate", "student", "segmentation", "evaluate", "package")
+STAGES = ("teacher", "validate", "student", "segmentation", "evaluate", "package")
 PRIVATE = {"GIT_CONFIG_GLOBAL": os.devnull, **QUIET}
 
 
@@ -43,10 +45,9 @@ def outdated(root: Path) -> set[str]:
 
 
 def change(root: Path, edit: Callable[[Any], None]) -> None:
-    yaml, path = YAML(), root / "params.yaml"
-    params = yaml.load(path)
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     edit(params)
-    yaml.dump(params, path)
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
 def make_repository(root: Path) -> Path:
@@ -81,14 +82,15 @@ def settings(params: Any) -> None:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two categories, trained for a step."""
     root = make_repository(tmp_path_factory.mktemp("project"))
+    run(root, "destseg", "preset", "use", "paper")
     change(root, settings)
     for category in ("washer", "fabric"):
         source = root.parent / f"{root.name}-{category}"
         render_dataset(source, category, normals=20, test_normals=2, defects_per_kind=1, size=64)
-        run(root, "destseg", "dataset", "add", category, "--from", str(source))
+        run(root, "destseg", "dataset", "add", category, "--from", str(source), "--no-estimate")
     run(root, "git", "add", ".")
     run(root, "git", "commit", "--quiet", "-m", "Two datasets")
-    assert repro(root) == {"datasets", "teacher", *(f"{stage}@{c}" for stage in STAGES for c in ("washer", "fabric"))}
+    assert repro(root) == {"datasets", *(f"{stage}@{c}" for stage in STAGES for c in ("washer", "fabric"))}
     return root
 
 
@@ -130,12 +132,31 @@ def test_an_experiment_with_a_setting_of_the_segmentation_retrains_no_student(re
     run(repository, "dvc", "checkout", "--quiet")
 
 
+def test_a_preset_retrains_the_category_that_it_is_for(repository: Path) -> None:
+    said = run(repository, "destseg", "preset", "use", "paper", "fabric")
+    assert "The next `dvc repro` retrains fabric by it." in said
+    assert {"student@fabric", "segmentation@fabric"} <= outdated(repository)
+    assert not {"student@washer", "segmentation@washer"} & outdated(repository)
+    run(repository, "git", "restore", "params.yaml")
+
+
 def test_a_new_photograph_retrains_its_own_category_only(repository: Path) -> None:
     image, _ = render_image("fabric", split="train", kind="good", index=90, size=64)
     save(image, repository / "data/mvtec/fabric/train/good/new.png")
     run(repository, "dvc", "add", "--quiet", "data/mvtec/fabric")
     assert repro(repository, "student@fabric") == {"validate@fabric", "student@fabric"}
     assert outdated(repository) == {"segmentation@fabric", "evaluate@fabric", "package@fabric"}
+
+
+def test_another_teacher_for_one_category_retrains_no_other(repository: Path) -> None:
+    before = outdated(repository)
+    own = {"source": "file", "path": str(FORMULA), "sha256": sha256(FORMULA)}
+    change(repository, lambda params: params["categories"]["washer"].update(teacher=own))
+    assert repro(repository, "teacher@washer") == {"teacher@washer"}
+    later = {f"{stage}@washer" for stage in ("student", "segmentation", "evaluate", "package")}
+    assert outdated(repository) - before == {"datasets", *later}
+    run(repository, "git", "restore", "params.yaml")
+    run(repository, "dvc", "repro", "--quiet", "teacher@washer")
 
 
 def test_predictions_come_from_the_package_and_from_its_exported_file(repository: Path, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
+from destseg.edit import editing
 from destseg.files import sha256
 from destseg.model.sources import FORMULA
 from destseg.storage.process import QUIET, ProcessError, environment, run
@@ -14,8 +14,8 @@ from destseg.storage.process import QUIET, ProcessError, environment, run
 from ..conftest import make_bucket
 from .test_pipeline import make_repository
 
-OUT = "build/teacher.safetensors"
-RAN = "Running stage 'teacher'"
+OUTS = ("build/washer/teacher.safetensors", "build/fabric/teacher.safetensors")
+RAN = "Running stage 'teacher@"
 PRIVATE = {"GIT_CONFIG_GLOBAL": os.devnull, **QUIET}
 
 
@@ -25,18 +25,17 @@ def said(root: Path, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Path:
-    """A repository whose teacher comes from a file that is gone by now; its outputs are in the remote."""
+    """Two categories whose teacher comes from a file that is gone by now; its outputs are in the remote."""
     root = tmp_path_factory.mktemp("project")
     source = root.parent / f"{root.name}-mine.safetensors"
     make_repository(root)
     shutil.copyfile(FORMULA, source)
-    yaml, path = YAML(), root / "params.yaml"
-    params = yaml.load(path)
-    params["teacher"] = {"source": "file", "path": str(source), "sha256": sha256(source)}
-    yaml.dump(params, path)
+    with editing(root / "params.yaml") as params:
+        params.put(("teacher",), {"source": "file", "path": str(source), "sha256": sha256(source)})
+        params.put(("categories",), {"washer": {"teacher": {}}, "fabric": {"teacher": {}}})
     said(root, "dvc", "remote", "add", "--force", "--default", "storage", f"s3://{make_bucket(s3_server)}/dvc")
     said(root, "git", "commit", "--quiet", "--all", "-m", "A teacher of ours")
-    assert RAN in said(root, "dvc", "repro", "teacher")
+    assert said(root, "dvc", "repro", "teacher").count(RAN) == len(OUTS)
     said(root, "dvc", "push", "--run-cache", "teacher")
     source.unlink()
     return root
@@ -47,7 +46,7 @@ def test_a_worker_without_the_source_takes_the_teacher_from_the_remote(fetched: 
     said(tmp_path, "git", "clone", "--quiet", str(fetched), str(worker))
     assert not (worker / "dvc.lock").exists()  # a retrain does not commit it: the run cache has to do
     assert RAN not in said(worker, "dvc", "repro", "--pull", "teacher")
-    assert sha256(worker / OUT) == sha256(fetched / OUT)
+    assert [sha256(worker / out) for out in OUTS] == [sha256(fetched / out) for out in OUTS]
 
 
 def test_an_engineer_with_the_lock_file_pulls_it(fetched: Path, tmp_path: Path) -> None:
@@ -55,7 +54,7 @@ def test_an_engineer_with_the_lock_file_pulls_it(fetched: Path, tmp_path: Path) 
     said(tmp_path, "git", "clone", "--quiet", str(fetched), str(engineer))
     shutil.copyfile(fetched / "dvc.lock", engineer / "dvc.lock")
     said(engineer, "dvc", "pull", "teacher")
-    assert sha256(engineer / OUT) == sha256(fetched / OUT)
+    assert [sha256(engineer / out) for out in OUTS] == [sha256(fetched / out) for out in OUTS]
 
 
 def test_without_source_and_remote_the_stage_says_what_is_missing(fetched: Path, tmp_path: Path) -> None:

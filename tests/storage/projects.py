@@ -10,29 +10,37 @@ from destseg.storage import versions
 POINTER = "outs:\n- md5: {md5}.dir\n  size: 10\n  nfiles: 2\n  hash: md5\n  path: {category}\n"
 PARAMS = """\
 seed: 0
+teacher: {source: imagenet}
 student: {steps: 100, batch: 32}
 ingest: {min_batch: 1}
 promotion: {image_auroc: 0.9}
 monitor: {max_wait_days: 7}
 categories:
-  washer: {student: {steps: 200}, image: {}}
-  fabric: {student: {}}
+  washer: {student: {steps: 200}, image: {}, teacher: {}}
+  fabric: {student: {}, teacher: {}}
 """
 STAGES = """\
 stages:
-  teacher: {cmd: python -m destseg teacher, deps: [destseg/teacher.py]}
+  datasets: {cmd: python -m destseg dataset check}
+  teacher:
+    matrix: {category: "${categories}"}
+    cmd: python -m destseg teacher fetch ${item.category}
+    deps: [destseg/teacher.py]
+    params: [teacher, "categories.${item.category}.teacher"]
   student:
     matrix: {category: "${categories}"}
     cmd: python -m destseg student ${item.category}
-    deps: [destseg/training, "data/mvtec/${item.category}/train", build/teacher.safetensors]
+    deps: [destseg/training, "data/mvtec/${item.category}/train", "build/${item.category}/teacher.safetensors"]
+    params: [student, "categories.${item.category}.student"]
 """
 LOCK = """\
 schema: '2.0'
 stages:
-  teacher: {cmd: t, outs: [{path: build/teacher.safetensors, md5: aa}]}
+  datasets: {cmd: d}
+  teacher@washer: {cmd: t, outs: [{path: build/washer/teacher.safetensors, md5: aa}]}
   student@washer:
     cmd: s
-    deps: [{path: data/mvtec/washer/train, md5: bb}, {path: build/teacher.safetensors, md5: aa}]
+    deps: [{path: data/mvtec/washer/train, md5: bb}, {path: build/washer/teacher.safetensors, md5: aa}]
     params: {params.yaml: {student.steps: 200}}
     outs: [{path: build/washer/student.safetensors, md5: cc}]
   student@fabric: {cmd: s}

@@ -7,7 +7,7 @@ from torch import Tensor
 from destseg.model.teacher import new_teacher
 from destseg.training import student
 from destseg.training.accelerate import arithmetic, compiled
-from destseg.training.gradients import WeightGradients
+from destseg.training.gradients import LEAST_CHANNELS
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 CPU = torch.device("cpu")
@@ -28,8 +28,12 @@ def test_weight_gradients_are_matrix_products_where_those_are_faster(
 ) -> None:
     monkeypatch.delenv("DESTSEG_COMPILE", raising=False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert isinstance(arithmetic(CPU, "float32"), WeightGradients) is products
-    assert not isinstance(arithmetic(CPU, "bfloat16"), WeightGradients)
+    conv = torch.nn.Conv2d(LEAST_CHANNELS, 8, 3, bias=False)
+    for precision, expected in (("float32", products), ("bfloat16", False)):
+        with arithmetic(CPU, precision):
+            y = conv(torch.randn(1, LEAST_CHANNELS, 5, 5))
+        assert (y.grad_fn.name() == "_ConvolutionBackward") is expected
+        assert y.dtype == getattr(torch, precision)
 
 
 @pytest.mark.parametrize("mode", ["on", "graphs"])

@@ -47,7 +47,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "categories": {"bolt": {}},
     }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
-    fetch(TeacherSettings(source="formula"), root / "build/teacher.safetensors")
+    fetch(TeacherSettings(source="formula"), root / "build/bolt/teacher.safetensors")
     Accepted(
         category="bolt",
         training=[(f"train/good/{path.name}", sha256(path)) for path in sorted(good.iterdir())],

@@ -1,4 +1,4 @@
-"""What ships is the paper's: hyper-parameters in params.yaml and the code, MVTec AD's rotations in docs/method.md."""
+"""The paper's hyper-parameters are the code's and its preset's, MVTec AD's rotations are in docs/method.md."""
 
 import dataclasses
 import re
@@ -11,6 +11,7 @@ import yaml
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.model.sources import TeacherSettings
+from destseg.presets.preset import load, of
 from destseg.settings import read_section
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
@@ -35,10 +36,13 @@ PAPER: dict[type, dict[str, Any]] = {
     StudentSettings: {
         "denoising": True,
         "encoder_decoder": True,
+        "network": "paper",
         "reduction": "sum",
         "steps": 1000,
         "batch": 32,
+        "optimiser": "sgd",
         "lr": 0.4,
+        "encoder_lr_share": 1,
         "schedule": "constant",
         "momentum": 0.9,
         "weight_decay": 1e-4,
@@ -50,6 +54,7 @@ PAPER: dict[type, dict[str, Any]] = {
         "width": 256,
         "steps": 4000,
         "batch": 32,
+        "optimiser": "sgd",
         "lr_res": 0.1,
         "lr_head": 0.01,
         "schedule": "constant",
@@ -62,13 +67,23 @@ SMALL = ("wood", "zipper", "cable")
 QUARTERS = ("bottle", "grid", "hazelnut", "leather", "tile", "carpet", "screw")
 
 
+def section_of(settings: type) -> str:
+    return settings.__name__.removesuffix("Settings").lower()
+
+
 @pytest.mark.parametrize("settings", PAPER, ids=lambda settings: settings.__name__)
-def test_hyper_parameters_are_the_papers_in_the_code_and_in_params_yaml(settings: type) -> None:
-    section = settings.__name__.removesuffix("Settings").lower()
-    shipped = read_section(section, settings, path=ROOT / "params.yaml")
-    assert shipped == settings()
-    found = {name: getattr(shipped, name) for name in PAPER[settings]}
-    assert found == PAPER[settings]
+def test_hyper_parameters_are_the_papers_in_the_code_and_in_its_preset(settings: type) -> None:
+    preset = load("paper")
+    assert read_section(section_of(settings), settings, path=preset.path) == settings()
+    assert {name: getattr(settings(), name) for name in PAPER[settings]} == PAPER[settings]
+    assert preset.sections.get(section_of(settings), {}).items() <= PAPER[settings].items()
+
+
+@pytest.mark.parametrize("settings", PAPER, ids=lambda settings: settings.__name__)
+def test_params_yaml_ships_the_compact_preset_and_else_the_papers(settings: type) -> None:
+    shipped = read_section(section_of(settings), settings, path=ROOT / "params.yaml")
+    assert shipped == dataclasses.replace(settings(), **load("compact").sections.get(section_of(settings), {}))
+    assert of(root=ROOT) == "compact"
 
 
 def test_params_yaml_lists_every_setting_of_training() -> None:

@@ -1,4 +1,4 @@
-"""Freed tensors are taken again without the kernel clearing their pages; a user's own choice stands."""
+"""Memory is taken again without the kernel clearing it, threads do not spin for long; a user's own choice stands."""
 
 import os
 import platform
@@ -9,9 +9,9 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from destseg.allocator import tune_allocator
+from destseg.tuning import tune_process
 if sys.argv[1] == "tuned":
-    tune_allocator()
+    tune_process()
 import torch
 torch.set_num_threads(1)
 
@@ -39,3 +39,16 @@ def test_freed_memory_is_taken_again() -> None:
     assert page_faults("tuned") < plain / 2
     own_choice = page_faults("tuned", THP_MEM_ALLOC_ENABLE="0", MALLOC_ARENA_MAX="1")
     assert own_choice > plain / 2
+
+
+def spins(**variables: str) -> str:
+    program = "import os, destseg.tuning as t; t.tune_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    env = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=env | variables, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def test_threads_sleep_soon_unless_the_user_says_otherwise() -> None:
+    assert spins() == "1000"
+    assert spins(OMP_WAIT_POLICY="ACTIVE") == "None"
+    assert spins(GOMP_SPINCOUNT="7") == "7"
