@@ -55,6 +55,17 @@ class SameConv(nn.Conv2d):
         # it is smaller to copy than the image.
         return F.conv2d(x, F.pad(weight, (1, 0, 1, 0)), bias, 2, padding, 1, self.groups)
 
+    def frozen(self) -> nn.Conv2d:
+        """A convolution that sees the same, with its kernel as it is at last: an exported graph need not pad it."""
+        pads = self.stride[0] - 1
+        weight = F.pad(self.weight.detach(), (pads, 0, pads, 0))
+        size, padding, biased = self.kernel_size[0] + pads, self.kernel_size[0] // 2, self.bias is not None
+        plain = nn.Conv2d(
+            self.in_channels, self.out_channels, size, self.stride[0], padding, groups=self.groups, bias=biased
+        )
+        plain.weight, plain.bias = nn.Parameter(weight), self.bias
+        return plain
+
 
 def conv_norm(x: Tensor, conv: SameConv, norm: nn.Module) -> Tensor:
     """Both in one convolution where the norm keeps its statistics, also while their parameters learn."""
