@@ -13,6 +13,7 @@ from destseg.evaluation.meanings import MEANINGS
 from destseg.model.calibration import Calibration
 from destseg.settings import read_section
 from destseg.training.synthesis import SynthesisSettings
+from destseg.trial.settings import PRESET
 from destseg.validation.verdict import counted
 
 SHEET = "heatmaps.png"
@@ -137,7 +138,7 @@ def commands(category: str, folder: Path, has_test: bool) -> tuple[str, str]:
     """(adopt, score), ready to paste; a destseg repository is elsewhere unless it is here."""
     dataset = dataset_dir(category, folder)
     dataset = dataset if Path("dvc.yaml").is_file() else dataset.resolve()
-    adopt = shlex.join(["destseg", "dataset", "add", category, "--from", str(dataset), "--preset", "compact"])
+    adopt = shlex.join(["destseg", "dataset", "add", category, "--from", str(dataset), "--preset", PRESET])
     scored = str(dataset_dir(category, folder) / "test") if has_test else "FOLDER"
     model = str(build_dir(category, folder) / "package")
     return adopt, shlex.join(["destseg", "predict", model, scored, "--out", "heatmaps"])

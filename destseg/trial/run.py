@@ -11,12 +11,13 @@ from destseg import Error
 from destseg.dataset.accepted import accepted_path
 from destseg.dataset.grey import are_grey
 from destseg.dataset.layout import GOOD, SEGMENTATION, STUDENT, TEACHER, build_dir, check_category
+from destseg.presets.preset import Sections, load
 from destseg.settings import PARAMS, read_section
 from destseg.trial.checks import check, say_left_out
 from destseg.trial.photographs import Photographs, category_of, opened
 from destseg.trial.project import Project, working_in
 from destseg.trial.result import SHEET, Tried, commands
-from destseg.trial.settings import COMPACT, Settings, params
+from destseg.trial.settings import PRESET, params
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,11 @@ class Step:
     act: Callable[[str], None]
 
 
-def try_(folder: Path, *, out: Path | None = None, name: str | None = None, settings: Settings = COMPACT) -> Tried:
+def try_(folder: Path, *, out: Path | None = None, name: str | None = None, settings: Sections | None = None) -> Tried:
     """Checks the photographs, trains, measures and draws; what an earlier run has done for the same inputs stays.
 
     All is written below `out`, destseg-try-<category> unless given; nothing into `folder`. An Error has every mistake
-    in the photographs, before anything trains.
+    in the photographs, before anything trains. `settings` are sections of params.yaml, those of PRESET unless given.
     """
     category = check_category(name or category_of(folder))
     place = out or Path(f"destseg-try-{category}")
@@ -43,13 +44,13 @@ def try_(folder: Path, *, out: Path | None = None, name: str | None = None, sett
     project = Project(place)
     try:
         with project.held(), opened(folder, category, place) as photographs:
-            return _tried(project, category, folder, photographs, settings)
+            return _tried(project, category, folder, photographs, settings or load(PRESET).sections)
     except KeyboardInterrupt:
         log.warning("interrupted; the same command goes on from here")
         raise
 
 
-def _tried(project: Project, category: str, folder: Path, photographs: Photographs, settings: Settings) -> Tried:
+def _tried(project: Project, category: str, folder: Path, photographs: Photographs, settings: Sections) -> Tried:
     place = project.shown
     say_left_out(photographs)
     with _timed(project, "photographs"):
@@ -68,7 +69,7 @@ def _tried(project: Project, category: str, folder: Path, photographs: Photograp
         return Tried.read(category, place, project.record.seconds, adopt, score)
 
 
-def _begin(project: Project, category: str, photographs: Photographs, settings: Settings) -> None:
+def _begin(project: Project, category: str, photographs: Photographs, settings: Sections) -> None:
     kept = project.kept_params()
     trained = [path for name, path in photographs.files.items() if name.startswith("train/")]
     normals_only = not any(name.startswith("ground_truth/") for name in photographs.files)
@@ -91,7 +92,7 @@ def _steps(category: str, photographs: Photographs, where: str, settings: str) -
             output=accepted_path(category),
             act=lambda category: check(category, photographs, where, settings),
         ),
-        Step(name="teacher", doing="taking the teacher", output=TEACHER, act=_teacher),
+        Step(name="teacher", doing="taking the teacher", output=build / TEACHER, act=_teacher),
         Step(name="student", doing="training the student", output=build / STUDENT, act=_student),
         Step(
             name="segmentation", doing="training the segmentation net", output=build / SEGMENTATION, act=_segmentation
@@ -102,10 +103,10 @@ def _steps(category: str, photographs: Photographs, where: str, settings: str) -
     ]
 
 
-def _teacher(category: str) -> None:  # noqa: ARG001  # one teacher for all, as yet
+def _teacher(category: str) -> None:
     from destseg.model.sources import TeacherSettings, fetch
 
-    fetch(read_section("teacher", TeacherSettings))
+    fetch(read_section("teacher", TeacherSettings, category=category), build_dir(category) / TEACHER)
 
 
 def _student(category: str) -> None:

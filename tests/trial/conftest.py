@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from destseg.trial.settings import COMPACT
+from destseg.presets.preset import load
+from destseg.trial.settings import PRESET
 
 NORMALS = 24
+COMPACT = load(PRESET).sections
 SMALL: dict[str, dict[str, Any]] = {
     **COMPACT,
     "image": {"size": 64},
@@ -20,7 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def photograph(path: Path, seed: int, *, coloured: bool = False, defect: bool = False) -> Path:
-    """Noise of 80x72 pixels, unlike any other; a defect is a bright square, with its mask where MVTec's layout has it."""
+    """Noise of 80x72 pixels, unlike any other; a defect is a bright square, with its mask in MVTec's layout."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     pixels = rng.integers(60, 160, (72, 80, 3 if coloured else 1), dtype=np.uint8)

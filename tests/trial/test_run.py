@@ -221,7 +221,7 @@ def test_a_trial_may_lie_neither_in_the_photographs_nor_around_them(desk: Path) 
     normals(desk / "bolts")
     with pytest.raises(Error, match=r"bolts/out lies in bolts, and nothing may be written there; name a folder"):
         try_(Path("bolts"), out=Path("bolts/out"), settings=SMALL)
-    with pytest.raises(Error, match="bolts lies in ., and nothing may be written there"):
+    with pytest.raises(Error, match=r"bolts lies in \., and nothing may be written there"):
         try_(Path("bolts"), out=Path(), settings=SMALL)
     assert [path.name for path in desk.iterdir()] == ["bolts"]
 
