@@ -16,6 +16,8 @@ from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
 from destseg.model.weights import read_metadata
 from destseg.storage import versions
 
+_UNTRACKED = "none (the dataset is not tracked by DVC)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -37,6 +39,11 @@ class Origin:
     """What the validation of this dataset version doubted."""
     destseg: str
     """Version of this software."""
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the images are a dataset version."""
+        return self.dataset_version != _UNTRACKED
 
 
 def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
@@ -72,7 +79,7 @@ def _warnings(path: Path) -> list[str]:
 
 def _dataset_version(category: str) -> str:
     tracked = versions.pointer(category).is_file()
-    return versions.dataset_version(Path(), category) if tracked else "none (the dataset is not tracked by DVC)"
+    return versions.dataset_version(Path(), category) if tracked else _UNTRACKED
 
 
 def _settings(path: Path) -> dict[str, Any]:

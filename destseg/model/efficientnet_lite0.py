@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,12 +43,27 @@ class SameConv(nn.Conv2d):
         padding = self.kernel_size[0] // 2
         if self.stride[0] == 1:
             return F.conv2d(x, self.weight, self.bias, 1, padding, 1, self.groups)
-        if torch.is_grad_enabled() and self.weight.requires_grad:  # weight gradients of even kernels are slow
-            x = F.pad(x, (padding - 1, padding, padding - 1, padding))
-            return F.conv2d(x, self.weight, self.bias, 2, 0, 1, self.groups)
-        # A kernel with one more row and column of zeros at the top left, padded alike on all sides, sees the same;
-        # it is smaller to copy than the image.
-        return F.conv2d(x, F.pad(self.weight, (1, 0, 1, 0)), self.bias, 2, padding, 1, self.groups)
+        x = F.pad(x, (padding - 1, padding, padding - 1, padding))
+        return F.conv2d(x, self.weight, self.bias, 2, 0, 1, self.groups)
+
+    def frozen(self) -> nn.Conv2d:
+        """A convolution that sees the same without padding the image first, for networks that no longer learn.
+
+        A kernel with one more row and column of zeros at the top left is padded alike on all sides. Weight gradients of
+        such even kernels would be slow.
+        """
+        more = self.stride[0] - 1
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size[0] + more,
+            self.stride[0],
+            self.kernel_size[0] // 2,
+            groups=self.groups,
+            bias=self.bias is not None,
+        )
+        plain.weight, plain.bias = nn.Parameter(F.pad(self.weight.detach(), (more, 0, more, 0))), self.bias
+        return plain
 
 
 class InvertedResidual(nn.Module):

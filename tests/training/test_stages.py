@@ -140,5 +140,5 @@ def test_a_prior_is_what_the_net_says_before_it_has_learned() -> None:
         if weight.dim() > 1:
             torch.nn.init.zeros_(weight)
     assert torch.sigmoid(net.eval()(torch.randn(1, 448, 8, 8))).mean().item() == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="prior is 1.0, expected null or more than 0 and less than 1"):
+    with pytest.raises(ValueError, match=r"prior is 1\.0, expected null or more than 0 and less than 1"):
         SegmentationSettings(prior=1.0)
