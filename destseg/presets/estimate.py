@@ -38,7 +38,8 @@ class Estimate:
 
     def __str__(self) -> str:
         times = ", ".join(f"{preset} {about(seconds)}" for preset, seconds in self.seconds.items())
-        return f"Training on this machine ({self.device}), judged by a few steps just now: {times}."
+        how = "judged by a few steps just now, beside whatever else runs"
+        return f"Training on this machine ({self.device}), {how}: {times}."
 
 
 class Recipe(NamedTuple):
