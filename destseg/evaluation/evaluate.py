@@ -50,7 +50,7 @@ def evaluate(category: str, *, made: Sequence[Sample] = ()) -> Evaluation:
     found = measure(scored, dest, calibration)
 
     build = build_dir(category)
-    lineage = origin(category, teacher, accepted, image=image, calibration=settings)
+    lineage = origin(category, network.student.network, teacher, accepted, image=image, calibration=settings)
     with files.replacing(build / "evaluation") as folder:
         _write_folder(folder, lineage, scored, found, calibration, image)
     _write_json(build / "calibration.json", calibration.to_dict() if calibration else None)

@@ -25,8 +25,10 @@ class Origin:
 
     category: str
     dataset_version: str
+    network: str
+    """paper or compact (student.network)."""
     teacher: Mapping[str, str]
-    """`source` and `sha256` of the file that the teacher came from."""
+    """Its metadata: `source`, `sha256` of the file that it came from, `backbone` and `licence`."""
     training_images: int
     calibration_images: int
     files: Mapping[str, str]
@@ -46,7 +48,7 @@ class Origin:
         return self.dataset_version != _UNTRACKED
 
 
-def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
+def origin(category: str, network: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
     """The lineage of what stands in build/<category>; `evaluation` are the settings of the evaluation, by section."""
     build = build_dir(category)
     parts = (build / TEACHER, build / STUDENT, build / SEGMENTATION)
@@ -54,6 +56,7 @@ def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **eval
     return Origin(
         category=category,
         dataset_version=_dataset_version(category),
+        network=network,
         teacher=teacher,
         training_images=len(accepted.training),
         calibration_images=len(accepted.calibration),

@@ -20,6 +20,7 @@ from destseg.evaluation.rates import CONFIDENCE, Rate, Rates
 from destseg.evaluation.result import Evaluation
 from destseg.evaluation.scored import Scored
 from destseg.model.calibration import Calibration
+from destseg.model.named import teacher_in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ def render(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": _number, "share": _share, "interval": _interval, "setting": _setting}
+    environment.filters["teacher"] = teacher_in_words
     return environment.get_template("report.html").render(
         origin=origin,
         found=found,

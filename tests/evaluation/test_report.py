@@ -47,6 +47,7 @@ def page(kinds: list[str], held_out: int) -> str:
     origin = Origin(
         category="plate_" * 12,
         dataset_version="d41d8cd98f00b204e9800998ecf8427e.dir",
+        network="compact",
         teacher={"source": "imagenet", "sha256": "ab" * 32},
         training_images=100,
         calibration_images=held_out,
