@@ -71,8 +71,11 @@ class Tried:
             lines.append("The photographs are grey, so the synthetic defects were made grey too (synthesis.grey).")
         lines += [*self._measured(), ""]
         lines += [f"{name.capitalize() + ':':<10}{path}" for name, path in self.paths.items()]
-        lines += ["", "Next, score new photographs:", f"  {self.score}"]
-        return "\n".join([*lines, "or, in a destseg repository, adopt it:", f"  {self.adopt}"])
+        lines += ["", "Next, score new photographs:", f"  {self.score}", "or, in a destseg repository, adopt them:"]
+        lines.append(f"  {self.adopt}")
+        if self.grey:
+            lines.append(f"and write `synthesis: {{grey: true}}` below categories.{self.category} in its params.yaml.")
+        return "\n".join(lines)
 
     @property
     def _all(self) -> float:

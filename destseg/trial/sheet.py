@@ -21,6 +21,7 @@ MADE = "acceptance"  # below build/<category>: synthetic defects
 COLUMNS, CELL, GAP = 5, 200, 12  # pixels
 _INK, _PAPER, _FAINT, _WRONG = "#1c1c1c", "#ffffff", "#5f6b73", "#b3261e"
 _KINDS = 15  # rows
+KINDS = {"surface": "a flaw in the product's own surface", "texture": "foreign matter on it"}
 Row = dict[str, Any]
 
 
@@ -42,7 +43,7 @@ def sheet(category: str, out: Path) -> None:
         ),
     ]
     kinds = sorted({row["kind"] for row in rows}, key=lambda kind: (kind == GOOD, kind))
-    for kind in [*kinds[: _KINDS - 1], *kinds[_KINDS - 1 :][-1:]]:
+    for kind in [*kinds[: _KINDS - 1], *kinds[_KINDS - 1 :][-1:]]:  # the last one is `good`
         of_kind = sorted((row for row in rows if row["kind"] == kind), key=lambda row: float(row["score"]))
         parts.append(_text(_title(kind, of_kind, synthetic), size=15))
         parts.append(_row(_spread(of_kind), category, predictor))
@@ -62,8 +63,9 @@ def _spread(rows: Sequence[Row]) -> list[Row]:
 
 
 def _title(kind: str, rows: Sequence[Row], synthetic: bool) -> str:
-    noun = "image" if kind == GOOD or not synthetic else "synthetic image"
-    said = f"{kind}: {counted(len(rows), noun)}"
+    noun = "image" if kind == GOOD or not synthetic else "synthetic defect"
+    meaning = f" ({KINDS[kind]})" if synthetic and kind in KINDS else ""
+    said = f"{kind}{meaning}: {counted(len(rows), noun)}"
     if kind == GOOD and all(row["name"].startswith("train/") for row in rows):
         return f"{said}, held out; the threshold comes from them"
     rejected = [row["anomalous"] for row in rows]
