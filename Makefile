@@ -10,13 +10,14 @@ PYTEST ?= -n 4 --dist loadfile --no-loadscope-reorder --durations 25
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-quality bench-metrics soak install lock clean
+.PHONY: help demo test lint bench bench-busy bench-quality bench-metrics soak install lock clean
 
 help:
 	@echo "make demo    the main job on this machine, from new photographs to a promoted model, in .demo/"
 	@echo "make test    the whole suite: ruff, mypy, pytest"
 	@echo "make lint    ruff and mypy only"
 	@echo "make bench   speed and memory of training and inference on this machine, into benchmarks/results"
+	@echo "make bench-busy    what a busy process beside it costs a training step"
 	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
 	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
 	@echo "make soak NOTE=\"what else ran\"    what takes longer than the suite: 50 kills of ingest, 30 of promotion, long faults, an hour of a factory"
@@ -36,6 +37,9 @@ lint: install
 
 bench: install
 	@exec $(BIN)/python -m benchmarks.performance $(BENCH)
+
+bench-busy: install
+	@exec $(BIN)/python -m benchmarks.busy $(BENCH)
 
 bench-quality: install
 	$(if $(DATA),,$(error DATA is not set; expected the folder of the magnetic tiles in MVTec layout))

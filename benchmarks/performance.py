@@ -1,10 +1,12 @@
 """Speed and memory of training and inference on this machine: prints a table, adds to results/performance.json.
 
-    python -m benchmarks.performance                          # 2 processor cores: some 8 minutes
+    python -m benchmarks.performance                          # 2 processor cores: some 15 minutes
     python -m benchmarks.performance --device cuda --batch 32 --workers 16 --paper
 
-Needs torch and this package's torch-only rooms alone. Each measurement is a process of its own, so that its peak memory
-is its own. A record replaces that of the same device, processor and precision.
+First the paper's network beside the published loop, then compact beside the paper's network. Needs torch and this
+package's torch-only rooms alone; exported files are measured where onnxruntime is installed. Each measurement is a
+process of its own, so that its peak memory is its own. A record replaces that of the same device, processor and
+precision.
 """
 
 import argparse
@@ -14,8 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from destseg.bench import compact_infer, compact_train
+
 RESULTS = Path(__file__).parent / "results" / "performance.json"
-MEMORY = ["--no-naive", "--images", "240", "--batch", "16", "--steps", "1"]
+MEMORY = ["--alone", "--images", "240", "--batch", "16", "--steps", "1"]
+COMPACT = ["--network", "compact"]
 Record = dict[str, Any]
 
 
@@ -28,7 +33,7 @@ def bench(*arguments: str) -> Record:
 
 
 def table(record: Record) -> str:
-    """Markdown: a row for each stage and each way of scoring."""
+    """Markdown: a row for each stage and each way of scoring; compact's tables, where it was measured, below."""
     train, memory = record["train"], record["memory"]
     machine = train["machine"]
     lines = [
@@ -54,7 +59,24 @@ def table(record: Record) -> str:
         lines.append(f"Inference, {name}; largest difference from float32: {error}.")
     if train["paper_s"] is not None:
         lines.append(f"The paper's 1,000 + 4,000 steps of {train['batch']}: {train['paper_s']} s.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(compact(record["compact"]) if "compact" in record else [])])
+
+
+def compact(found: Record) -> list[str]:
+    """Markdown: compact beside the paper's network."""
+    machine, memory = found["train"]["machine"], found["memory"]
+    lines = [
+        "",
+        f"Compact beside the paper's network: {machine['device']}, {machine['processor']}, {machine['cores']} cores, "
+        f"torch {machine['torch']}, {machine['date']}",
+    ]
+    for part in (compact_train.markdown(found["train"]), *map(compact_infer.markdown, found["infer"])):
+        lines += ["", *part]
+    return [
+        *lines,
+        "",
+        f"Peak memory, {memory['images']} images, batch {memory['batch']}: {memory['peak_memory_mb']} MB.",
+    ]
 
 
 def same(one: Record, other: Record) -> bool:
@@ -76,7 +98,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps of each stage")
     parser.add_argument("--paper", action="store_true", help="run the paper's 5,000 steps too")
     parser.add_argument("--note", default="", help="what else ran on the machine")
+    parser.add_argument("--markdown", action="store_true", help="print the recorded tables, measure nothing")
     chosen = parser.parse_args()
+    if chosen.markdown:
+        print("\n\n".join(map(table, json.loads(RESULTS.read_text("utf-8")))))
+        return
     device = ["--device", chosen.device] if chosen.device else []
     batch = ["--batch", str(chosen.batch)]
     paper = ["--paper"] if chosen.paper else []
@@ -86,6 +112,11 @@ def main() -> None:
         "train": train,
         "memory": bench("train", *device, *MEMORY),
         "infer": [bench("infer", *device, "--batch", "1"), bench("infer", *device, *batch)],
+        "compact": {
+            "train": bench("train", *COMPACT, *device, *batch, f"--steps={chosen.steps}"),
+            "memory": bench("train", *COMPACT, *device, *MEMORY),
+            "infer": [bench("infer", *COMPACT, *device, "--batch", size) for size in ("1", str(chosen.batch))],
+        },
     }
     kept = [old for old in json.loads(RESULTS.read_text("utf-8")) if not same(old, record)] if RESULTS.exists() else []
     RESULTS.parent.mkdir(exist_ok=True)

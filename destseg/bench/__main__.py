@@ -6,13 +6,14 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from destseg import Error
 from destseg.bench.infer import infer
 from destseg.bench.metrics import metrics
 from destseg.bench.train import train
 from destseg.model.device import device
+from destseg.model.student import Network
 from destseg.tuning import tune_process
 
 BENCHES: dict[str, Callable[..., Any]] = {"train": train, "infer": infer, "metrics": metrics}
@@ -28,20 +29,24 @@ def main() -> None:
     for name, text in (
         ("size", "side of the images in pixels"),
         ("batch", "images at once (train, infer)"),
-        ("width", "channels of the segmentation net (train, infer)"),
+        ("width", "channels of the segmentation net; 256, of compact 48 (train, infer)"),
         ("images", "normal images (train), maps in all (metrics)"),
         ("steps", "timed steps of each stage (train)"),
-        ("workers", "processes of the naive loop's loader (train)"),
+        ("workers", "processes of the naive loop's loader (train, paper)"),
     ):
         parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS, help=text)
     parser.add_argument(
-        "--precision", choices=("auto", "float32", "bfloat16"), default=argparse.SUPPRESS, help="(infer)"
+        "--network", choices=get_args(Network), default=argparse.SUPPRESS, help="paper unless given (train, infer)"
     )
-    for name, text in (("paper", "the paper's 5,000 steps too (train)"), ("streamed", "maps in batches (metrics)")):
-        parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text)
     parser.add_argument(
-        "--no-naive", dest="naive", action="store_false", default=argparse.SUPPRESS, help="ours alone (train)"
+        "--precision", choices=("auto", "float32", "bfloat16"), default=argparse.SUPPRESS, help="(infer, paper)"
     )
+    for name, text in (
+        ("alone", "without the naive loop, or for compact without the paper's network (train)"),
+        ("paper", "the paper's 5,000 steps too (train, paper)"),
+        ("streamed", "maps in batches (metrics)"),
+    ):
+        parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text)
     options = vars(parser.parse_args())
     bench, as_json, on = (options.pop(name) for name in ("bench", "json", "device"))
     if unknown := options.keys() - inspect.signature(BENCHES[bench]).parameters.keys():

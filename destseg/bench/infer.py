@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, timed
+from destseg import Error
+from destseg.bench import compact_infer
+from destseg.bench.compact_infer import CompactInference
+from destseg.bench.machine import Machine, describe, gflop, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import Naive, write_pictures
-from destseg.dataset.images import ImageSettings, load_all
+from destseg.bench.stages import WIDTHS, pictures
 from destseg.inference.scorer import TorchScorer
 from destseg.model.device import Precision, dtype_of, tune
 from destseg.model.network import DeSTSeg
+from destseg.model.student import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +66,34 @@ class InferFigures:
 def infer(
     device: torch.device,
     *,
+    network: Network = "paper",
     size: int = 256,
     batch: int = 8,
-    width: int = 256,
+    width: int | None = None,
     precision: Precision = "auto",
     repeats: int = 9,
-) -> InferFigures:
-    """`repeats` timed batches of ours, each beside one of the naive forward pass with the same weights."""
+) -> InferFigures | CompactInference:
+    """`repeats` timed batches of ours, each beside one of the naive forward pass with the same weights.
+
+    Those of `compact` are beside the paper's network, in every precision that the device has.
+    """
+    width = width or WIDTHS[network]
+    if network == "compact":
+        if precision != "auto":
+            raise Error(f"precision is {precision}, but compact is measured in every one; leave it out")
+        return compact_infer.infer(device, size=size, batch=batch, width=width, repeats=repeats)
     tune(device)
     before, dtype = load(), dtype_of(precision, device)
     with tempfile.TemporaryDirectory(prefix="destseg-bench-") as folder:
         write_pictures(Path(folder), normals=batch, textures=1, side=2 * size)
-        images = load_all(sorted(Path(folder, "normal").iterdir()), ImageSettings(size=size))
+        images = pictures(Path(folder), size, torch.device("cpu"))[0]
         plain = Naive(Path(folder), size=size, batch=batch, width=width, device=device)
-    network = DeSTSeg(width)
-    network.teacher, network.student, network.segmentation = plain.teacher, plain.student, plain.segmentation
-    exact = TorchScorer(network, device, batch=batch, precision="float32").score(images)
-    scorer = TorchScorer(network, device, batch=batch, precision=precision)
-    with FlopCounterMode(display=False) as counter:
-        found = scorer.score(images)
+    whole = DeSTSeg(width)
+    whole.teacher, whole.student, whole.segmentation = plain.teacher, plain.student, plain.segmentation
+    exact = TorchScorer(whole, device, batch=batch, precision="float32").score(images)
+    scorer = TorchScorer(whole, device, batch=batch, precision=precision)
+    found = scorer.score(images)
+    work = gflop(lambda: scorer.score(images))
     memory = peak_memory_mb(device)
     rounds = [
         (
@@ -93,7 +105,6 @@ def infer(
     ][1:]
     rates = sorted(batch / ours for _, ours, _ in rounds)
     rate, naive = statistics.median(rates), statistics.median(batch / theirs for _, _, theirs in rounds)
-    gflop = counter.get_total_flops() / 1e9
     return InferFigures(
         machine=describe(device),
         size=size,
@@ -106,8 +117,8 @@ def infer(
         milliseconds=round(1000 * statistics.median(ours for _, ours, _ in rounds), 2),
         naive_images_per_s=round(naive, 2),
         ratio=round(rate / naive, 2),
-        gflop_per_image=round(gflop / batch, 2),
-        fraction_of_peak=round(statistics.median(gflop / ours / peak for peak, ours, _ in rounds), 3),
+        gflop_per_image=round(work / batch, 2),
+        fraction_of_peak=round(statistics.median(work / ours / peak for peak, ours, _ in rounds), 3),
         score_error=float(f"{abs(found[0] - exact[0]).max():.2g}"),
         map_error=float(f"{abs(found[1] - exact[1]).max():.2g}"),
         peak_memory_mb=round(memory),

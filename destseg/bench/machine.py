@@ -1,14 +1,18 @@
-"""The machine that a figure was measured on, how fast it multiplies matrices, and the memory that a process took."""
+"""The machine that a figure was measured on, its rate of matrix products, operations, time and memory of a call."""
 
+import math
 import os
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Self
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from destseg import __version__
 from destseg.model.device import has_bfloat16
@@ -28,6 +32,22 @@ class Machine:
 
     def __str__(self) -> str:
         return f"{self.device}, {self.processor}, {self.cores} cores, torch {self.torch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Median, smallest and largest of what was measured in rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float], digits: int = 2) -> Self:
+        """Rounded to `digits` behind the point."""
+        found = sorted(values)
+        low, median, high = (round(value, digits) for value in (found[0], statistics.median(found), found[-1]))
+        return cls(median=median, low=low, high=high)
 
 
 def describe(device: torch.device) -> Machine:
@@ -52,6 +72,20 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start
+
+
+def gflop(work: Callable[[], object]) -> float:
+    """What one call computes in convolutions and matrix products, forward and backward, in 10^9 operations."""
+    backward = {torch.ops.aten.convolution_backward: _of_gradients}
+    with FlopCounterMode(display=False, custom_mapping=backward) as counter:
+        work()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _of_gradients(*shapes: Any, **_: Any) -> int:
+    """Each gradient costs what the convolution does: torch counts a depthwise one as if it were dense."""
+    gradient, _x, weight, *_rest, mask = shapes
+    return int(2 * math.prod([*gradient, *weight[1:]]) * sum(mask[:2]))
 
 
 def peak_gflops(device: torch.device, dtype: torch.dtype) -> float:

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from destseg.bench.machine import Machine, describe, load, peak_gflops, peak_memory_mb, timed
+from destseg import Error
+from destseg.bench import compact_train
+from destseg.bench.compact_train import DTYPES, CompactTraining
+from destseg.bench.machine import Machine, describe, gflop, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import Naive, write_pictures
-from destseg.dataset.images import ImageSettings, load_all
-from destseg.model.device import dtype_of, tune
-from destseg.model.student import Student
-from destseg.model.teacher import new_teacher
-from destseg.training import loop, segmentation, student
-from destseg.training.segmentation import SegmentationSettings
-from destseg.training.student import StudentSettings
-from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
+from destseg.bench.stages import WIDTHS, pictures, stages
+from destseg.model.device import tune
+from destseg.model.student import Network
+from destseg.training import loop
 
 TEXTURES = 16  # files of each side of the comparison
 
@@ -55,6 +53,7 @@ class TrainFigures:
     width: int
     images: int
     precision: str
+    """That `auto` gave the stages; both are named where they differ."""
     peak_gflops: float
     """Rate of a square matrix product in that precision, measured before every step, median."""
     stage1: StageFigures
@@ -90,30 +89,43 @@ class TrainFigures:
 def train(
     device: torch.device,
     *,
+    network: Network = "paper",
     size: int = 256,
     batch: int = 8,
-    width: int = 256,
+    width: int | None = None,
     images: int = 16,
     steps: int = 5,
-    naive: bool = True,
+    alone: bool = False,
     workers: int = 0,
     paper: bool = False,
-) -> TrainFigures:
-    """`steps` timed steps of each stage, or blocks of 20 on a GPU, each beside one of the naive loop."""
+) -> TrainFigures | CompactTraining:
+    """`steps` timed steps of each stage, or blocks of 20 on a GPU, each beside one of the naive loop.
+
+    Those of `compact` are beside the paper's network instead. `alone` leaves out what is compared with.
+    """
+    width = width or WIDTHS[network]
+    if network == "compact":
+        if workers or paper:
+            raise Error("workers and paper belong to the bench of the network `paper`; leave them out, or network")
+        return compact_train.train(device, size=size, batch=batch, width=width, images=images, steps=steps, alone=alone)
     tune(device)
-    before, dtype = load(), dtype_of("auto", device)
+    before = load()
     with tempfile.TemporaryDirectory(prefix="destseg-bench-") as folder:
         write_pictures(Path(folder), normals=images, textures=TEXTURES, side=2 * size)
         start = time.perf_counter()
-        prepare = _stages(Path(folder), device, size, batch, width)
+        source = pictures(Path(folder), size, device)
+        prepare = stages("paper", source, batch=batch, width=width, precision="auto")
         paper_s = _paper(prepare, start) if paper else None
-        gflop = [_counted(make()) for make in prepare]
+        made = [make() for make in prepare]
+        work = [gflop(lambda one=one: one.step(one.synthesis.batch(batch))) for one in made]  # type: ignore[misc]
+        precisions = [one.precision for one in made]
+        del made
         memory = peak_memory_mb(device)
         plain = Naive(Path(folder), size=size, batch=batch, width=width, device=device, workers=workers)
         with closing(plain):
-            theirs = (plain.student_step, plain.segmentation_step) if naive else (None, None)
-            rounds = [_rounds(make(), other, device, dtype, steps) for make, other in zip(prepare, theirs, strict=True)]
-    stage1, stage2 = (_figures(found, work, batch) for found, work in zip(rounds, gflop, strict=True))
+            theirs = (None, None) if alone else (plain.student_step, plain.segmentation_step)
+            rounds = [_rounds(make(), other, device, steps) for make, other in zip(prepare, theirs, strict=True)]
+    stage1, stage2 = (_figures(found, computed, batch) for found, computed in zip(rounds, work, strict=True))
     peak = statistics.median(one.peak for found in rounds for one in found)
     return TrainFigures(
         machine=describe(device),
@@ -121,7 +133,7 @@ def train(
         batch=batch,
         width=width,
         images=images,
-        precision=str(dtype).removeprefix("torch."),
+        precision=" and ".join(dict.fromkeys(precisions)),
         peak_gflops=round(peak, 1),
         stage1=stage1,
         stage2=stage2,
@@ -131,34 +143,10 @@ def train(
     )
 
 
-def _stages(folder: Path, device: torch.device, size: int, batch: int, width: int) -> list[Callable[[], loop.Training]]:
-    """Both stages on the pictures of the folder, each made anew at every call, at the paper's length."""
-    images, textures = (
-        load_all(sorted((folder / name).iterdir()), ImageSettings(size=size)).to(device)
-        for name in ("normal", "textures")
-    )
-    settings = SynthesisSettings(quarter_turns=True, max_degrees=5)
-    synthesis = Synthesis(images, textures, settings, seeded(0, "bench"))
-    teacher, frozen = new_teacher(), Student()
-    first = StudentSettings(batch=batch, steps=1000)
-    second = SegmentationSettings(batch=batch, width=width, steps=4000)
-    return [
-        lambda: student.prepared(teacher, synthesis, first, seed=0)[1],
-        lambda: segmentation.prepared(teacher, frozen, synthesis, second, seed=0)[1],
-    ]
-
-
 def _paper(prepare: list[Callable[[], loop.Training]], start: float) -> float:
     for make in prepare:
         loop.run(make())
     return round(time.perf_counter() - start, 1)
-
-
-def _counted(training: loop.Training) -> float:
-    """GFLOP of one step."""
-    with FlopCounterMode(display=False) as counter:
-        training.step(training.synthesis.batch(training.batch))
-    return float(counter.get_total_flops()) / 1e9
 
 
 class _Round(NamedTuple):
@@ -174,7 +162,6 @@ def _rounds(
     training: loop.Training,
     naive: Callable[[], object] | None,
     device: torch.device,
-    dtype: torch.dtype,
     count: int,
 ) -> list[_Round]:
     """Side by side, as machines that others use too are faster at one time than at another."""
@@ -192,7 +179,7 @@ def _rounds(
 
     def once() -> _Round:
         return _Round(
-            peak=peak_gflops(device, dtype),
+            peak=peak_gflops(device, DTYPES[training.precision]),
             whole=timed(whole, device) / block,
             arithmetic=timed(arithmetic, device) / block,
             naive=None if naive is None else timed(naive, device),
@@ -201,7 +188,7 @@ def _rounds(
     return [once() for _ in range(count + 1)][1:]
 
 
-def _figures(rounds: list[_Round], gflop: float, batch: int) -> StageFigures:
+def _figures(rounds: list[_Round], work: float, batch: int) -> StageFigures:
     rates = sorted(batch / found.whole for found in rounds)
     naive = [batch / found.naive for found in rounds if found.naive is not None]
     return StageFigures(
@@ -209,7 +196,7 @@ def _figures(rounds: list[_Round], gflop: float, batch: int) -> StageFigures:
         spread=(round(rates[0], 2), round(rates[-1], 2)),
         naive_images_per_s=round(statistics.median(naive), 2) if naive else None,
         ratio=round(statistics.median(rates) / statistics.median(naive), 2) if naive else None,
-        gflop_per_image=round(gflop / batch, 2),
-        fraction_of_peak=round(statistics.median(gflop / found.whole / found.peak for found in rounds), 3),
+        gflop_per_image=round(work / batch, 2),
+        fraction_of_peak=round(statistics.median(work / found.whole / found.peak for found in rounds), 3),
         outside_arithmetic=round(max(0.0, statistics.median(1 - one.arithmetic / one.whole for one in rounds)), 3),
     )

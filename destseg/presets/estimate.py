@@ -11,7 +11,7 @@ import torch
 from destseg.bench.machine import timed
 from destseg.dataset.images import ImageSettings
 from destseg.model.backbone import BackboneName
-from destseg.model.device import device, tune
+from destseg.model.device import Precision, device, dtype_of, tune
 from destseg.model.machine import name
 from destseg.model.sources import TeacherSettings
 from destseg.model.teacher import new_teacher
@@ -87,12 +87,22 @@ def seconds(recipe: Recipe, on: torch.device) -> float:
     side = recipe.synthesis.crop or recipe.size
     settings = replace(recipe.synthesis, crop=None)  # a crop costs what an image of its size does
     backbone: BackboneName = "efficientnet-lite0" if recipe.teacher.source == "efficientnet-lite0" else "resnet18"
-    teacher = new_teacher(backbone, deep=recipe.student.network == "compact")
-    learner, first = student.prepared(teacher, noise(64, settings, on), recipe.student, seed=0)
+    compact = recipe.student.network == "compact"
+    teacher = new_teacher(backbone, deep=compact)
+
+    def decided(precision: Precision) -> Precision:
+        """Trying the paper's stages, as a training does, would take seconds; they are made of what `dtype_of` tries."""
+        if precision == "auto" and not compact:
+            return "bfloat16" if dtype_of("auto", on) == torch.bfloat16 else "float32"
+        return precision
+
+    first_settings = replace(recipe.student, precision=decided(recipe.student.precision))
+    second_settings = replace(recipe.segmentation, precision=decided(recipe.segmentation.precision))
+    learner, first = student.prepared(teacher, noise(side if compact else 64, settings, on), first_settings, seed=0)
     taken = first.steps * seconds_of_step(first, side)
     if recipe.segmentation.net:
         frozen = learner.eval()
-        second = segmentation.prepared(teacher, frozen, first.synthesis, recipe.segmentation, seed=0)[1]
+        second = segmentation.prepared(teacher, frozen, first.synthesis, second_settings, seed=0)[1]
         taken += second.steps * seconds_of_step(second, side)
     return taken
 

@@ -5,10 +5,10 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -46,6 +46,15 @@ class Checkpoint:
             log.warning("%s cannot be read (%s): training from the start", self.path, reason)
             return None
         return state
+
+    def precision(self) -> Literal["float32", "bfloat16"] | None:
+        """In which the saved state was trained, the same for all processes; None if nothing says so."""
+        found = None
+        if parallel.first() and self.path.exists():
+            with suppress(Exception):  # `load` says what is wrong with the file
+                found = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)["precision"]
+        found = parallel.agreed(found)
+        return found if found in ("float32", "bfloat16") else None
 
     def due(self) -> bool:
         """Whether the last state is older than `every` seconds; one process decides."""

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from destseg import Error
 from destseg.files import replacing
-from destseg.model.device import enough_memory
+from destseg.model.device import Precision, enough_memory
 from destseg.training import parallel
 from destseg.training.checkpoint import Checkpoint, State
 from destseg.training.synthesis import Batch, Synthesis
@@ -60,6 +60,8 @@ class Training:
     synthesis: Synthesis
     steps: int
     batch: int
+    precision: Precision
+    """In which the network learns, never auto."""
     loss: Callable[[Batch], tuple[Tensor, Tensor]]
     """What is descended on, and the losses of `columns` [C], both on the device."""
     least: int = 1
@@ -109,7 +111,9 @@ def _run(training: Training, checkpoint: Checkpoint | None) -> list[Row]:
         training.load(state)
         rows = [(number, losses) for number, losses in state["rows"]]
         del state  # a second copy of the weights
-        log.info("%s: going on after step %d, from %s", training.name, len(rows), checkpoint.path)
+        log.info(
+            "%s: going on after step %d, in %s, from %s", training.name, len(rows), training.precision, checkpoint.path
+        )
     if parallel.agreed(len(rows)) != len(rows):
         raise Error(
             f"{training.name}: not every process can read {checkpoint and checkpoint.path}; share it, or delete it"
@@ -125,7 +129,8 @@ def _run(training: Training, checkpoint: Checkpoint | None) -> list[Row]:
             rows += _read(pending, len(rows) + 1, name)
             pending.clear()
         if save and checkpoint is not None:
-            checkpoint.save({**training.state(), "generator": generator, "rows": rows})
+            made = {"precision": training.precision, "generator": generator, "rows": rows}
+            checkpoint.save({**training.state(), **made})
         if now - said >= SAY_EVERY or last:
             said = now
             left = (now - start) / (number - before) * (steps - number)

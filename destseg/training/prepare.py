@@ -17,7 +17,7 @@ from destseg.dataset.layout import TEACHER, build_dir
 from destseg.dataset.store import mapped, stored
 from destseg.files import sha256
 from destseg.model.backbone import Backbone
-from destseg.model.device import device, dtype_of, tune
+from destseg.model.device import device, has_bfloat16, tune
 from destseg.model.teacher import load_teacher
 from destseg.settings import read_environment, read_section, read_seed
 from destseg.training import parallel
@@ -67,7 +67,8 @@ def started(
         teacher = build_dir(category) / TEACHER
         inputs = {
             "device": on.type,
-            "dtype": str(dtype_of(own.precision, on)),
+            # What `auto` becomes is measured, and stands in the state itself; here is what it can become.
+            "bfloat16": own.precision == "auto" and has_bfloat16(on),
             "compile": read_environment(CompileSettings).compile,
             "processes": parallel.share()[1],
             "deterministic": deterministic,

@@ -1,7 +1,7 @@
 """Stage 2: with teacher and student frozen, the segmentation net learns to outline synthetic defects."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,6 +21,7 @@ from destseg.training import loop, parallel
 from destseg.training.accelerate import arithmetic, compiled
 from destseg.training.checkpoint import Checkpoint
 from destseg.training.losses import focal_loss, l1_loss, quarter_mask
+from destseg.training.precision import quicker
 from destseg.training.prepare import record, started
 from destseg.training.synthesis import Batch, Synthesis
 
@@ -58,7 +59,7 @@ class SegmentationSettings:
     """Of sgd."""
     weight_decay: float = 1e-4
     precision: Precision = "auto"
-    """auto: bfloat16 where the hardware is faster with it; losses are float32 always."""
+    """auto: bfloat16 where a step is faster with it, which a processor tries; losses are float32 always."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.width < 8:
@@ -80,10 +81,20 @@ def prepared(
     teacher: Backbone, student: Student, synthesis: Synthesis, settings: SegmentationSettings, *, seed: int
 ) -> tuple[Segmentation, loop.Training]:
     """A new segmentation net, and its training on the device of the synthesis."""
-    torch.manual_seed(seed)
     device, processes = synthesis.device, parallel.share(settings.batch)[1]
     if device.type != "cuda" and settings.batch < 2 * processes:
         raise Error(f"segmentation.batch is {settings.batch}, expected at least 2 for each of {processes} processes")
+    if settings.precision == "auto":
+        settings = replace(
+            settings,
+            precision=quicker(
+                "segmentation",
+                lambda found: prepared(teacher, student, synthesis, replace(settings, precision=found), seed=seed)[1],
+                synthesis,
+                (settings, teacher.name, student.network, student.encoder_decoder),
+            ),
+        )
+    torch.manual_seed(seed)
     segmentation = Segmentation(settings.width, settings.inputs, teacher.channels)
     if settings.head_init == "kaiming":
         kaiming_init(segmentation.head)
@@ -125,6 +136,7 @@ def prepared(
         synthesis=synthesis,
         steps=settings.steps,
         batch=settings.batch,
+        precision=settings.precision,
         loss=compiled(loss),
         least=2,  # as SegmentationSettings says
     )
@@ -140,6 +152,8 @@ def train(
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Segmentation, list[loop.Row]]:
     """The trained segmentation net (eval mode, on the device of the synthesis) and its (step, [focal, l1]) rows."""
+    if settings.precision == "auto" and checkpoint and (begun := checkpoint.precision()):
+        settings = replace(settings, precision=begun)
     segmentation, training = prepared(teacher, student, synthesis, settings, seed=seed)
     rows = loop.run(training, checkpoint)
     return segmentation.eval(), rows

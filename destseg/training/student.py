@@ -1,6 +1,6 @@
 """Stage 1: the student learns to rebuild the teacher's maps of the undamaged image from the damaged one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from destseg.training import loop, parallel
 from destseg.training.accelerate import arithmetic, compiled
 from destseg.training.checkpoint import Checkpoint
 from destseg.training.losses import student_loss
+from destseg.training.precision import quicker
 from destseg.training.prepare import started
 from destseg.training.synthesis import Batch, Synthesis
 
@@ -49,7 +50,7 @@ class StudentSettings:
     """Of sgd."""
     weight_decay: float = 1e-4
     precision: Precision = "auto"
-    """auto: bfloat16 where the hardware is faster with it; losses are float32 always."""
+    """auto: bfloat16 where a step is faster with it, which a processor tries; losses are float32 always."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -60,6 +61,16 @@ def prepared(
     teacher: Backbone, synthesis: Synthesis, settings: StudentSettings, *, seed: int
 ) -> tuple[Student, loop.Training]:
     """A new student, and its training on the device of the synthesis."""
+    if settings.precision == "auto":
+        settings = replace(
+            settings,
+            precision=quicker(
+                "student",
+                lambda found: prepared(teacher, synthesis, replace(settings, precision=found), seed=seed)[1],
+                synthesis,
+                (settings, teacher.name),
+            ),
+        )
     torch.manual_seed(seed)
     device, processes = synthesis.device, parallel.share(settings.batch)[1]
     student = Student(teacher.name, network=settings.network, encoder_decoder=settings.encoder_decoder)
@@ -96,6 +107,7 @@ def prepared(
         synthesis=synthesis,
         steps=settings.steps,
         batch=settings.batch,
+        precision=settings.precision,
         loss=compiled(loss),
     )
 
@@ -109,6 +121,8 @@ def train(
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[loop.Row]]:
     """The trained student (eval mode, on the device of the synthesis) and its (step, [loss]) rows."""
+    if settings.precision == "auto" and checkpoint and (begun := checkpoint.precision()):
+        settings = replace(settings, precision=begun)
     student, training = prepared(teacher, synthesis, settings, seed=seed)
     rows = loop.run(training, checkpoint)
     return student.eval(), rows

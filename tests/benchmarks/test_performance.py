@@ -1,13 +1,19 @@
 """docs/performance.md shows what was measured, and bfloat16 is emulated as the hardware computes it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from benchmarks import performance, precision
+from benchmarks import busy, performance, precision
 from benchmarks.bfloat16 import Bfloat16
+from destseg.bench.compact_infer import CompactInference
+from destseg.bench.compact_infer import Way as Scoring
+from destseg.bench.compact_train import CompactTraining, StageRate, Way
+from destseg.bench.machine import Spread, describe
+from destseg.tuning import SPINS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "performance.md"
 
@@ -21,6 +27,66 @@ def test_the_guide_shows_every_recorded_machine() -> None:
     assert records
     wanted = [line for record in records for line in performance.table(record).splitlines()]
     assert [line for line in wanted if line not in shown()] == []
+
+
+def test_a_record_of_compact_has_its_own_tables() -> None:
+    rate, machine = Spread(median=2.0, low=1.0, high=3.0), describe(torch.device("cpu"))
+    stage = StageRate(images_per_s=rate, gflop_per_image=7.1, fraction_of_peak=0.5)
+    train = CompactTraining(
+        machine=machine,
+        size=256,
+        batch=8,
+        width=48,
+        images=16,
+        peak_gflops={"float32": 150.0},
+        ways=[Way(network="compact", precision="float32", stage1=stage, stage2=stage, both=rate)],
+        auto=["float32", "bfloat16"],
+        best={"compact": ["float32", "float32"], "paper": ["float32", "float32"]},
+        ratio_float32=rate,
+        ratio_best=rate,
+        peak_memory_mb=900.0,
+        load_before=0.1,
+    )
+    way = Scoring(
+        network="compact",
+        runs="torch, float32",
+        images_per_s=rate,
+        milliseconds=500.0,
+        gflop_per_image=3.0,
+        fraction_of_peak=0.4,
+        score_error=0.0,
+        map_error=0.0,
+    )
+    infer = CompactInference(
+        machine=machine,
+        size=256,
+        batch=1,
+        width=48,
+        peak_gflops={"float32": 150.0},
+        ways=[way],
+        best={"compact": "torch, float32", "paper": "torch, float32"},
+        ratio_float32=rate,
+        ratio_best=rate,
+        load_before=0.1,
+    )
+    record = json.loads(performance.RESULTS.read_text(encoding="utf-8"))[0]
+    record.pop("compact", None)
+    measured = json.loads(json.dumps({"train": asdict(train), "memory": asdict(train), "infer": [asdict(infer)]}))
+    lines = performance.table(record | {"compact": measured}).splitlines()
+    assert lines[: len(performance.table(record).splitlines())] == performance.table(record).splitlines()
+    row = "| compact, float32 | 2.0 (1.0 to 3.0) | 2.0 (1.0 to 3.0) | 2.0 (1.0 to 3.0) | 7.1 and 7.1 | 50% and 50% |"
+    assert row in lines
+    assert "| compact, torch, float32 | 2.0 (1.0 to 3.0) | 500.0 | 3.0 | 40% | 0.0e+00 and 0.0e+00 |" in lines
+    assert lines[-1] == "Peak memory, 16 images, batch 8: 900.0 MB."
+
+
+def test_the_busy_process_ends_with_its_measurement_and_the_table_has_the_ratios() -> None:
+    with busy.busy(True) as process:
+        assert process is not None
+        assert process.poll() is None
+    assert process.poll() is not None
+    found = {(spins, beside): 1.0 + 2 * beside for spins in (SPINS, busy.DEFAULT_SPINS) for beside in (False, True)}
+    assert busy.table(found).splitlines()[2] == "| 1000, destseg/tuning.py | 1.000 | 3.000 | 3.00x |"
 
 
 def test_the_guide_shows_both_precisions_over_the_seeds() -> None:
