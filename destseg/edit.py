@@ -26,6 +26,13 @@ def editing(path: Path) -> Iterator["Edited"]:
     edited = Edited(path, before)
     yield edited
     if edited.text != before:
+        try:
+            edited.content()
+        except yaml.YAMLError as error:  # such as an anchor that went with its value
+            raise Error(
+                f"{path} is left as it was, for the changed one could not be read ({' '.join(str(error).split())}); "
+                "write out its anchors (&) and aliases (*)"
+            ) from None
         write_text(path, edited.text)
 
 
@@ -93,11 +100,11 @@ class Edited:
         block = _is_block(old)
         colon = self._colon(key)
         if value and isinstance(value, dict) and not flow:
-            line = self._line_end(key.end_mark.index)
             lines = _lines(value, " " * key.start_mark.column + INDENT)
             if block:
-                self._splice(line, self._line_end(_end(old)), lines)
+                self._splice(self._line_end(key.end_mark.index), self._line_end(_end(old)), lines)
             else:
+                line = self._line_end(old.end_mark.index)  # behind the comment, if there is one
                 self._splice(line, line, lines)
                 self._splice(colon, old.end_mark.index, "")
         elif block:

@@ -11,7 +11,7 @@ from destseg import __version__
 from destseg.model.weights import read_metadata
 
 VERBS = (
-    "demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
+    "try demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
     "turn-down recalibrate rollback history health trace predict"
 )
 GROUPS = {

@@ -111,6 +111,22 @@ def test_what_stands_behind_an_alias_is_left_to_a_person() -> None:
         text.put(["student", "steps"], 2)
 
 
+def test_an_anchor_that_others_refer_to_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: &seed 1\nother: *seed\n")
+    with pytest.raises(Error, match="left as it was"), editing(path) as params:
+        params.put(["seed"], 2)
+    assert path.read_text() == "seed: &seed 1\nother: *seed\n"
+
+
+def test_a_mapping_in_several_lines_of_braces_is_replaced() -> None:
+    text = edited("a: {\n  b: 1,  # b\n  c: 2\n}  # a\nd: 3\n")
+    text.put(["a", "c"], 4)
+    assert yaml.safe_load(text.text) == {"a": {"b": 1, "c": 4}, "d": 3}
+    text.put(["a"], {"e": 5})
+    assert text.text == "a:  # a\n  e: 5\nd: 3\n"
+
+
 def test_the_file_is_written_at_a_clean_end_alone_and_a_broken_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT)

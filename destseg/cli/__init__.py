@@ -51,6 +51,32 @@ def start(
     logging.getLogger("destseg").setLevel(level)
 
 
+@app.command("try")
+def try_(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Photographs of good parts, or what `dataset add` reads.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where all is written; destseg-try-NAME unless given.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the category; after the folder unless given.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A first look: check photographs, train on them, and see what the model marks. Interrupted, it goes on."""
+    from destseg.trial.checks import Refused
+    from destseg.trial.run import try_
+
+    try:
+        show_result(try_(folder, out=out, name=name), as_json)
+    except Refused as refusal:
+        if as_json:
+            show_result(refusal, as_json)
+        raise
+
+
 @app.command()
 def demo() -> None:
     """The main job on this machine: servers, demo datasets, ingest, training, promotion and scoring, in .demo/."""
@@ -150,7 +176,7 @@ def import_checkpoint(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Folder, .onnx file, or models:/destseg-<category>@champion.")],
-    images: Annotated[list[Path], typer.Argument(help="Photographs to score.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Photographs to score, or folders of them.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder for scores.jsonl and the heatmaps.")] = None,
     precision: Annotated[
         Precision,

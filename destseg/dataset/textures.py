@@ -1,5 +1,6 @@
 """What the synthesis blends into normal images: the images of a folder (the paper: DTD), or procedural textures."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +44,13 @@ def load(settings: TextureSettings, size: int, seed: int, read: Read = images.lo
     """
     if settings.source == "folder":
         return read(_found(Path(settings.path or "")), images.ImageSettings(size=size))
+    return _rendered(settings.count, size, seed)
+
+
+@functools.lru_cache(maxsize=1)  # both trainings of one process have the same
+def _rendered(count: int, size: int, seed: int) -> Tensor:
     # Each texture once: the synthesis gains from many kinds, not from many photographs of one.
-    return stacked(lambda number: render(number, 0, size=size, seed=seed), settings.count, size)
+    return stacked(lambda number: render(number, 0, size=size, seed=seed), count, size)
 
 
 def stacked(image: Callable[[int], Image], count: int, size: int) -> Tensor:

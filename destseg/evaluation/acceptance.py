@@ -15,6 +15,7 @@ from destseg.dataset.images import ImageSettings, load_all
 from destseg.dataset.layout import GOOD, Sample, dataset_dir, samples
 from destseg.dataset.splits import SplitSettings, is_calibration
 from destseg.dataset.textures import TextureSettings
+from destseg.evaluation.scored import SYNTHETIC
 from destseg.settings import PARAMS, read_section
 from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
 
@@ -105,11 +106,11 @@ def _defects(source: Synthesis, category: str) -> Iterator[tuple[torch.Tensor, t
 
 
 def _write(folder: Path, kind: str, number: int, damaged: torch.Tensor, mask: torch.Tensor) -> Sample:
-    path, truth = folder / "synthetic" / kind / f"{number:03}.png", folder / "truth" / kind / f"{number:03}.png"
+    path, truth = folder / SYNTHETIC / kind / f"{number:03}.png", folder / "truth" / kind / f"{number:03}.png"
     for place, pixels in ((path, damaged.numpy()), (truth, mask.numpy().astype(np.uint8) * 255)):
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(place)
-    return Sample(path=path, split="synthetic", kind=kind, mask=truth)
+    return Sample(path=path, split=SYNTHETIC, kind=kind, mask=truth)
 
 
 def _sorted(found: list[Sample]) -> list[Sample]:

@@ -31,10 +31,11 @@ CHUNK = 64  # images decoded at once: 13 MB at 256x256, and as many ahead
 log = logging.getLogger(__name__)
 
 
-def evaluate(category: str) -> Evaluation:
+def evaluate(category: str, *, made: Sequence[Sample] = ()) -> Evaluation:
     """Writes metrics.json, calibration.json and evaluation/ below build/<category>; returns what it measured.
 
     Without defect images in the test set the metrics are null; without calibration images the calibration is.
+    `made`, an acceptance set with synthetic defects, is taken in place of the test set; all that is written says so.
     """
     image = read_section("image", ImageSettings, category=category)
     settings = read_section("calibration", CalibrationSettings, category=category)
@@ -44,12 +45,12 @@ def evaluate(category: str) -> Evaluation:
 
     held_out = accepted.paths(accepted.calibration)
     calibration = calibrate(*_score(scorer, held_out, image, "calibration"), settings) if held_out else None
-    scored, dest = _score_test_set(scorer, category, image)
+    scored, dest = _score_test_set(scorer, category, image, made)
     log.info("measuring %d test images", len(scored.samples))
     found = measure(scored, dest, calibration)
 
     build = build_dir(category)
-    lineage = origin(category, teacher, accepted, image=image, calibration=settings)
+    lineage = origin(category, network.student.network, teacher, accepted, image=image, calibration=settings)
     with files.replacing(build / "evaluation") as folder:
         _write_folder(folder, lineage, scored, found, calibration, image)
     _write_json(build / "calibration.json", calibration.to_dict() if calibration else None)
@@ -70,10 +71,12 @@ def _score(scorer: TorchScorer, paths: Sequence[Path], image: ImageSettings, par
     return scores, maps
 
 
-def _score_test_set(scorer: TorchScorer, category: str, image: ImageSettings) -> tuple[Scored, Scored | None]:
+def _score_test_set(
+    scorer: TorchScorer, category: str, image: ImageSettings, made: Sequence[Sample]
+) -> tuple[Scored, Scored | None]:
     """The test set as the network scores it and, where it has a segmentation net, as it does without."""
     directory = dataset_dir(category)
-    found: list[Sample] = samples(directory, "test") if (directory / "test").is_dir() else []
+    found = list(made) or (samples(directory, "test") if (directory / "test").is_dir() else [])
     masks = np.zeros((len(found), image.size, image.size), dtype=np.bool_)
     for index, sample in enumerate(found):  # before the scoring, so that a missing mask is said at once
         if sample.mask is not None:

@@ -41,6 +41,7 @@ class Measured:
     rates: Rates
     points: OperatingPoints
     curves: dict[str, list[list[float]]]
+    network: str
     teacher: dict[str, str]
     latency_ms: float
 
@@ -71,6 +72,7 @@ class Measured:
         alarms, calibration = self.rates.false_rejects, self.summary.calibration
         known = None if calibration is None else calibration.to_dict()
         return {
+            "network": self.network,
             "teacher": self.teacher,
             "metrics": self.metrics,
             "curves": self.curves,
@@ -93,6 +95,7 @@ def measure(model: Path, role: str, samples: Sequence[Sample], gallery: Gallery)
         rates=rates(scored, calibration),
         points=operating_points(scored, calibration),
         curves=curves(scored),
+        network=predictor.card.network,
         teacher=predictor.card.teacher,
         latency_ms=latency_ms(predictor, samples),
     )

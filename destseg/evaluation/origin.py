@@ -16,6 +16,8 @@ from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
 from destseg.model.weights import read_metadata
 from destseg.storage import versions
 
+_UNTRACKED = "none (the dataset is not tracked by DVC)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -23,8 +25,10 @@ class Origin:
 
     category: str
     dataset_version: str
+    network: str
+    """paper or compact (student.network)."""
     teacher: Mapping[str, str]
-    """`source` and `sha256` of the file that the teacher came from."""
+    """Its metadata: `source`, `sha256` of the file that it came from, `backbone` and `licence`."""
     training_images: int
     calibration_images: int
     files: Mapping[str, str]
@@ -38,8 +42,13 @@ class Origin:
     destseg: str
     """Version of this software."""
 
+    @property
+    def tracked(self) -> bool:
+        """Whether the images are a dataset version."""
+        return self.dataset_version != _UNTRACKED
 
-def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
+
+def origin(category: str, network: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
     """The lineage of what stands in build/<category>; `evaluation` are the settings of the evaluation, by section."""
     build = build_dir(category)
     parts = (build / TEACHER, build / STUDENT, build / SEGMENTATION)
@@ -47,6 +56,7 @@ def origin(category: str, teacher: Mapping[str, str], accepted: Accepted, **eval
     return Origin(
         category=category,
         dataset_version=_dataset_version(category),
+        network=network,
         teacher=teacher,
         training_images=len(accepted.training),
         calibration_images=len(accepted.calibration),
@@ -72,7 +82,7 @@ def _warnings(path: Path) -> list[str]:
 
 def _dataset_version(category: str) -> str:
     tracked = versions.pointer(category).is_file()
-    return versions.dataset_version(Path(), category) if tracked else "none (the dataset is not tracked by DVC)"
+    return versions.dataset_version(Path(), category) if tracked else _UNTRACKED
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from destseg.evaluation.rates import CONFIDENCE, Rate, Rates
 from destseg.evaluation.result import Evaluation
 from destseg.evaluation.scored import Scored
 from destseg.model.calibration import Calibration
+from destseg.model.named import teacher_in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ def render(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": _number, "share": _share, "interval": _interval, "setting": _setting}
+    environment.filters["teacher"] = teacher_in_words
     return environment.get_template("report.html").render(
         origin=origin,
         found=found,
@@ -53,9 +55,11 @@ def render(
         meanings=MEANINGS,
         calibration=calibration,
         needed=_needed(calibration) if calibration else None,
-        rows=_rows(found.rates),
+        rows=_rows(found.rates, scored),
         confidence=CONFIDENCE,
         size=scored.maps.shape[-1],
+        synthetic=scored.synthetic,
+        calibrates=scored.has_calibration_images,
         charts=_charts(scored) if scored.defective.any() else [],
         strip=_strip(scored, calibration),
         pictures=pictures,
@@ -104,13 +108,18 @@ def _strip(scored: Scored, calibration: Calibration | None) -> str:
     """The scores behind the threshold above those of the test images."""
     held_out = [("calibration: held-out normal images", np.array(calibration.scores))] if calibration else []
     kinds = sorted(set(scored.kinds.tolist()), key=lambda kind: (kind != GOOD, kind))
-    rows = [(f"test: {kind}", scored.scores[scored.kinds == kind]) for kind in kinds]
+    if scored.has_calibration_images:
+        kinds.remove(GOOD)  # they are the row above
+    split = "synthetic" if scored.synthetic else "test"
+    rows = [(f"{'test' if kind == GOOD else split}: {kind}", scored.scores[scored.kinds == kind]) for kind in kinds]
     return strip_chart([*held_out, *rows], calibration.threshold if calibration else None)
 
 
-def _rows(rates: Rates) -> list[tuple[str, str, Rate]]:
+def _rows(rates: Rates, scored: Scored) -> list[tuple[str, str, Rate]]:
     """(images, the wrong verdict, how often) of each group of test images, where it is known."""
-    rows = [("normal", "falsely rejected", rates.false_rejects), ("all defects", "missed", rates.escapes)]
+    rows = [("all defects", "missed", rates.escapes)]
+    if not scored.has_calibration_images:
+        rows.insert(0, ("normal", "falsely rejected", rates.false_rejects))
     rows += [(kind, "missed", escapes) for kind, escapes in rates.by_type.items()]
     return [(images, verdict, rate) for images, verdict, rate in rows if rate is not None]
 

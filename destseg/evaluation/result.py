@@ -23,10 +23,14 @@ class Evaluation:
     counts: dict[str, int | None]
     """normal_images, defect_images, false_rejects, escapes."""
     rates: Rates
+    synthetic: bool = False
+    """Whether the defects are made, so that the numbers say little about real ones."""
 
     def summary(self) -> dict[str, Any]:
         """The content of metrics.json."""
         found = {**self.metrics.to_dict(), **self.counts, **self.rates.to_dict()}
+        if self.synthetic:
+            found["synthetic"] = True
         return found if self.dest is None else {**found, "dest": self.dest.to_dict()}
 
     def defect_types(self) -> list[dict[str, Any]]:
@@ -43,7 +47,7 @@ class Evaluation:
         return {**self.summary(), "defect_types": self.defect_types()}
 
     def __str__(self) -> str:
-        lines = [str(self.metrics)]
+        lines = [f"{'on synthetic defects: ' if self.synthetic else ''}{self.metrics}"]
         if self.dest is not None:
             lines.append(f"without the segmentation net (DeST): {self.dest}")
         if self.rates.false_rejects is not None:
@@ -63,4 +67,5 @@ def measure(scored: Scored, dest: Scored | None, calibration: Calibration | None
         images={kind: int((scored.kinds == kind).sum()) for kind in scored.defect_types},
         counts=scored.counts(calibration),
         rates=rates(scored, calibration),
+        synthetic=scored.synthetic,
     )

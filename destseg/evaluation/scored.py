@@ -13,6 +13,8 @@ from destseg.evaluation.pixels import Part, PixelRanking, rank_parts, sort_pixel
 from destseg.evaluation.ranking import Ranking, rank
 from destseg.model.calibration import Calibration
 
+SYNTHETIC = "synthetic"  # the split of images whose defects are made
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
@@ -30,6 +32,16 @@ class Scored:
     def kinds(self) -> NDArray[np.str_]:
         """[N] `good` or the defect type."""
         return np.array([sample.kind for sample in self.samples], dtype=np.str_)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the defects are made (evaluation/acceptance.py)."""
+        return any(sample.split == SYNTHETIC for sample in self.samples)
+
+    @property
+    def has_calibration_images(self) -> bool:
+        """Whether the normal images are those that the threshold comes from: then none is above it."""
+        return any(sample.split == "train" for sample in self.samples)
 
     @cached_property
     def defective(self) -> NDArray[np.bool_]:

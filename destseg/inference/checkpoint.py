@@ -54,7 +54,8 @@ def import_checkpoint(path: Path, category: str) -> str:
     build = build_dir(category)
     for name in FORMER:
         files.remove(build / name)
-    save_weights(build / TEACHER, network.teacher, {"source": "checkpoint", "sha256": sha256})
+    named = {"source": "checkpoint", "sha256": sha256, "backbone": network.teacher.name, "licence": "not known"}
+    save_weights(build / TEACHER, network.teacher, named)
     save_student(build / STUDENT, network.student)
     save_segmentation(build / SEGMENTATION, network.segmentation)  # last: without it nothing goes on
     return f"{build} holds {path.name}; go on with `destseg evaluate {category}` and `destseg package {category}`"

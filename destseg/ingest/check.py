@@ -3,9 +3,9 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from destseg import Error
 from destseg.dataset.images import MASK_FORMATS, WORKERS, ImageError, check_single, decode, opened, readable
@@ -32,22 +32,33 @@ def files(source: Path, bit_depth: int) -> list[str]:
     return found
 
 
+def present(source: Path) -> Iterator[PurePath]:
+    """Every file below `source` that is meant for the dataset, right or wrong, by its name there."""
+    for top in ("train", "test", "ground_truth"):
+        for path in sorted((source / top).rglob("*")):
+            if not (path.is_dir() or path.name.startswith(".") or path.name == "Thumbs.db"):
+                yield path.relative_to(source)
+
+
+def shared_names(files: Iterable[str]) -> list[str]:
+    """What is wrong with test images that have their name in common, but for the suffix."""
+    stems = Counter(str(Path(name).with_suffix("")) for name in files if name.startswith("test/"))
+    return [f"{stem}.*: {n} images share this name, and so a mask" for stem, n in sorted(stems.items()) if n > 1]
+
+
 def _layout(source: Path) -> tuple[list[str], list[str]]:
     """(files, mistakes): what lies where MVTec's layout has it, and what is wrong or missing there."""
     files, mistakes = [], []
-    for top in ("train", "test", "ground_truth"):
-        for path in sorted((source / top).rglob("*")):
-            name = path.relative_to(source)
-            if path.is_dir() or path.name.startswith(".") or path.name == "Thumbs.db":
-                continue
-            if len(name.parts) != 3:
-                mistakes.append(f"{name}: expected {top}/<kind>/<file>")
-            elif path.suffix.lower() not in IMAGE_SUFFIXES:
-                mistakes.append(f"{name}: expected an image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            elif top == "train" and name.parts[1] != GOOD:
-                mistakes.append(f"{name}: only train/{GOOD} trains; defects belong in test/{name.parts[1]}")
-            else:
-                files.append(name.as_posix())
+    for name in present(source):
+        top = name.parts[0]
+        if len(name.parts) != 3:
+            mistakes.append(f"{name}: expected {top}/<kind>/<file>")
+        elif name.suffix.lower() not in IMAGE_SUFFIXES:
+            mistakes.append(f"{name}: expected an image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        elif top == "train" and name.parts[1] != GOOD:
+            mistakes.append(f"{name}: only train/{GOOD} trains; defects belong in test/{name.parts[1]}")
+        else:
+            files.append(name.as_posix())
     if not any(name.startswith("train/") for name in files):
         mistakes.insert(0, f"train/{GOOD} has no images; expected photographs of good parts, 20 and more")
     masks = {name for name in files if name.startswith("ground_truth/")}
@@ -56,8 +67,7 @@ def _layout(source: Path) -> tuple[list[str], list[str]]:
     }
     mistakes += [f"{expected[mask]}: its mask {mask} does not exist" for mask in sorted(expected.keys() - masks)]
     mistakes += [f"{mask}: no image in test belongs to this mask" for mask in sorted(masks - expected.keys())]
-    stems = Counter(str(Path(name).with_suffix("")) for name in files if name.startswith("test/"))
-    mistakes += [f"{stem}.*: {n} images share this name, and so a mask" for stem, n in sorted(stems.items()) if n > 1]
+    mistakes += shared_names(files)
     return files, mistakes
 
 

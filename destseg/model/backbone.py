@@ -25,20 +25,16 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keeps_statistics = False
-
-    def keep_statistics(self) -> None:
-        """From here on BatchNorm keeps its statistics, whatever `train` is told."""
-        self.keeps_statistics = True
-        self.eval()
+        self.frozen = False
 
     def freeze(self) -> None:
-        """Makes it a teacher: no gradients, and BatchNorm keeps its statistics."""
+        """Makes it a teacher: no gradients, and BatchNorm keeps its statistics whatever `train` is told."""
+        self.frozen = True
         self.requires_grad_(False)
-        self.keep_statistics()
+        self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        return super().train(mode and not self.keeps_statistics)
+        return super().train(mode and not self.frozen)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Maps: ...

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,31 +40,30 @@ class SameConv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolve(x, self.weight, self.bias)
-
-    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The same convolution with a weight and a bias that were made of its own."""
         padding = self.kernel_size[0] // 2
         if self.stride[0] == 1:
-            return F.conv2d(x, weight, bias, 1, padding, 1, self.groups)
-        if torch.is_grad_enabled() and weight.requires_grad:  # weight gradients of even kernels are slow
-            x = F.pad(x, (padding - 1, padding, padding - 1, padding))
-            return F.conv2d(x, weight, bias, 2, 0, 1, self.groups)
-        # A kernel with one more row and column of zeros at the top left, padded alike on all sides, sees the same;
-        # it is smaller to copy than the image.
-        return F.conv2d(x, F.pad(weight, (1, 0, 1, 0)), bias, 2, padding, 1, self.groups)
+            return F.conv2d(x, self.weight, self.bias, 1, padding, 1, self.groups)
+        x = F.pad(x, (padding - 1, padding, padding - 1, padding))
+        return F.conv2d(x, self.weight, self.bias, 2, 0, 1, self.groups)
 
+    def frozen(self) -> nn.Conv2d:
+        """A convolution that sees the same without padding the image first, for networks that no longer learn.
 
-def conv_norm(x: Tensor, conv: SameConv, norm: nn.Module) -> Tensor:
-    """Both in one convolution where the norm keeps its statistics, also while their parameters learn."""
-    if norm.training or isinstance(norm, nn.Identity):  # Identity: folded for good (model/fold.py)
-        normed: Tensor = norm(conv(x))
-        return normed
-    assert isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return conv.convolve(x, conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale)
+        A kernel with one more row and column of zeros at the top left is padded alike on all sides. Weight gradients of
+        such even kernels would be slow.
+        """
+        more = self.stride[0] - 1
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size[0] + more,
+            self.stride[0],
+            self.kernel_size[0] // 2,
+            groups=self.groups,
+            bias=self.bias is not None,
+        )
+        plain.weight, plain.bias = nn.Parameter(F.pad(self.weight.detach(), (more, 0, more, 0))), self.bias
+        return plain
 
 
 class InvertedResidual(nn.Module):
@@ -84,9 +82,9 @@ class InvertedResidual(nn.Module):
         self.expands, self.adds = expansion != 1, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(conv_norm(x, self.expand, self.bn0), inplace=True) if self.expands else x
-        y = F.relu6(conv_norm(y, self.depthwise, self.bn1), inplace=True)
-        y = conv_norm(y, self.project, self.bn2)
+        y: Tensor = F.relu6(self.bn0(self.expand(x)), inplace=True) if self.expands else x
+        y = F.relu6(self.bn1(self.depthwise(y)), inplace=True)
+        y = self.bn2(self.project(y))
         return x + y if self.adds else y
 
 
@@ -114,7 +112,7 @@ class EfficientNetLite0(Backbone):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, x: Tensor) -> Maps:
-        x = F.relu6(conv_norm(x, self.stem, self.bn), inplace=True)  # [B, 32, H/2, W/2]
+        x = F.relu6(self.bn(self.stem(x)), inplace=True)  # [B, 32, H/2, W/2]
         level1 = self.stages[: LEVELS[0]](x)  # [B, 24, H/4, W/4]
         level2 = self.stages[LEVELS[0] : LEVELS[1]](level1)  # [B, 40, H/8, W/8]
         level3 = self.stages[LEVELS[1] : LEVELS[2]](level2)  # [B, 112, H/16, W/16]

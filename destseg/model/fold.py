@@ -7,6 +7,8 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from destseg.model.efficientnet_lite0 import SameConv
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -21,4 +23,8 @@ def folded(module: M) -> M:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(part, name, fuse_conv_bn_eval(conv, norm).requires_grad_(False))
                 setattr(part, next_name, nn.Identity())
-    return frozen
+    for part in list(frozen.modules()):
+        for name, conv in list(part.named_children()):
+            if isinstance(conv, SameConv):
+                setattr(part, name, conv.frozen())
+    return frozen.eval().requires_grad_(False)

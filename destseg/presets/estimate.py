@@ -25,7 +25,7 @@ from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 BUDGET_S = 2.0  # for each stage, on a processor, where one step of the paper's can take longer than all of them
 GROWTH = 4
-TIMED = 3  # steps of one size, of which the fastest counts: other processes take time, and never give any
+TIMED = 3  # steps of one size at most, of which the fastest counts: other processes take time, and never give any
 T = TypeVar("T")
 
 
@@ -38,7 +38,8 @@ class Estimate:
 
     def __str__(self) -> str:
         times = ", ".join(f"{preset} {about(seconds)}" for preset, seconds in self.seconds.items())
-        return f"Training on this machine ({self.device}), judged by a few steps just now: {times}."
+        how = "judged by a few steps just now, beside whatever else runs"
+        return f"Training on this machine ({self.device}), {how}: {times}."
 
 
 class Recipe(NamedTuple):
@@ -117,9 +118,11 @@ def seconds_of_step(training: loop.Training, side: int) -> float:
         def step(source: Synthesis = source, images: int = images) -> None:
             training.step(source.batch(images))
 
-        points.append((pixels**2 * images, min([timed(step, on) for _ in range(1 + TIMED)][1:])))
-        next_one = GROWTH * (1 + TIMED) * points[-1][1]
-        if len(points) > 1 and time.perf_counter() - start + next_one > BUDGET_S:
+        begin, taken = time.perf_counter(), [timed(step, on)]  # this one warms up
+        while len(taken) < 2 or (len(taken) <= TIMED and time.perf_counter() - begin < BUDGET_S / 4):
+            taken.append(timed(step, on))
+        points.append((pixels**2 * images, min(taken[1:])))
+        if len(points) > 1 and time.perf_counter() - start + 2 * GROWTH * points[-1][1] > BUDGET_S:
             break
     return extrapolated(points, side**2 * training.batch)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from destseg import Error
 from destseg.dataset.layout import build_dir
+from destseg.model.named import NETWORK
 from destseg.registry import images, integrity
 from destseg.settings import PARAMS, read_params
 from destseg.storage import stages, state, versions
@@ -44,11 +45,14 @@ class Lineage:
     params: dict[str, Any]
     """params.yaml as this category sees it, flat: `student.steps` and so on."""
     teacher: dict[str, str]
+    """Its metadata: source, SHA-256, backbone, licence."""
+    network: str = NETWORK
+    """As the model's card says; params.yaml may say another where the weights were imported."""
 
 
 def lineage(category: str, root: Path) -> Lineage:
     """The lineage of what stands in build/<category>; an Error when a stage has not run."""
-    dataset_version = versions.dataset_version(root, category)
+    dataset_version, found = versions.dataset_version(root, category), card(category, root)
     return Lineage(
         dataset_version=dataset_version,
         dataset_url=_dataset_url(root, dataset_version),
@@ -57,7 +61,8 @@ def lineage(category: str, root: Path) -> Lineage:
         training_key=stages.training_key(root, category),
         lock=stages.lock_entries(root, category),
         params=resolved_params(category, root),
-        teacher={str(key): str(value) for key, value in card(category, root)["teacher"].items()},
+        teacher={str(key): str(value) for key, value in found["teacher"].items()},
+        network=str(found.get("network", NETWORK)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from destseg import Error, __version__
 from destseg.files import sha256
+from destseg.model.named import NETWORK, teacher_in_words
 from destseg.registry import evidence, images, integrity, log, pyfunc
 from destseg.registry.connection import candidates, connect, ensure_model, experiment, explained, released
 from destseg.registry.listing import address
@@ -119,6 +120,7 @@ def _create(client: "MlflowClient", category: str, root: Path, lineage: evidence
             "git_clean": str(lineage.clean).lower(),
             "training_key": lineage.training_key,
             "params_hash": evidence.params_hash(lineage.params),
+            "network": lineage.network,
             "teacher": json.dumps(lineage.teacher),
             "metrics": json.dumps(metrics),
             "files": json.dumps(files),
@@ -154,6 +156,7 @@ def _log_run(
         "dataset_version": lineage.dataset_version,
         "commit": lineage.commit,
         "training_key": lineage.training_key,
+        "network": lineage.network,
         "teacher": json.dumps(lineage.teacher),
     }
     params = [
@@ -217,6 +220,8 @@ def description(tags: dict[str, str], metrics: dict[str, float]) -> str:
     """What MLflow's page shows of a version: its origin, and a table of its metrics."""
     lines = [
         f"DeSTSeg for {tags['category']}, dataset version `{tags['dataset_version']}`, commit `{tags['commit'][:12]}`.",
+        "",
+        f"Network {tags.get('network', NETWORK)}, teacher {teacher_in_words(json.loads(tags.get('teacher', '{}')))}.",
         "",
         "| metric | value |",
         "|---|---|",

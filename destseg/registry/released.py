@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RECALIBRATES = "recalibrates"  # of a candidate with another operating point: the candidate whose weights it has
 # What a released version takes over from its candidate.
-ORIGIN = ("category", "dataset_version", "commit", "training_key", "teacher")  # on the run as well
+ORIGIN = ("category", "dataset_version", "commit", "training_key", "network", "teacher")  # on the run as well
 INHERITED = (
     *(*ORIGIN, "git_clean", "params_hash", "metrics", "files", images.TAG, evidence.LINEAGE_TAG),
     *("evidence", "requirements", "destseg", RECALIBRATES),
@@ -77,6 +77,7 @@ def copy(
 def inherited(candidate: "ModelVersion") -> dict[str, str]:
     """The tags that a released version takes over from its candidate; an Error where one cannot be read."""
     json_tag(candidate, "metrics", dict)
+    json_tag(candidate, "teacher", dict, {})
     json_tag(candidate, "requirements", list, [])
     return {key: candidate.tags[key] for key in INHERITED if key in candidate.tags}
 

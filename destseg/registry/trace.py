@@ -12,6 +12,7 @@ from destseg import Error
 from destseg.dataset import provenance
 from destseg.dataset.layout import BUILD, IMAGE_SUFFIXES
 from destseg.files import sha256
+from destseg.model.named import teacher_in_words
 from destseg.registry import evidence, images, integrity, recorded
 from destseg.registry.addresses import is_address, registered
 from destseg.registry.connection import candidates, connect, explained
@@ -69,7 +70,8 @@ class Trace:
             ("images", self._counts()),
             *([("provenance", self._provenance())] if self.images else []),
             ("commit", lineage.commit + tree),
-            ("teacher", ", ".join(f"{name} {value}" for name, value in sorted(lineage.teacher.items()))),
+            ("network", lineage.network),
+            ("teacher", f"{teacher_in_words(lineage.teacher)}, SHA-256 {lineage.teacher.get('sha256', 'not stated')}"),
             ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())),
             ("params", f"{len(lineage.params)}, SHA-256 {evidence.params_hash(lineage.params)}"),
             *(("", line) for line in _sections(lineage.params)),

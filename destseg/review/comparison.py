@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from destseg import Error
+from destseg.model.named import NETWORK
 from destseg.registry.comparison import CONTENT
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -62,6 +63,7 @@ class Model(_Part):
     version: int
     dataset_version: Text
     commit: Text
+    network: Text = NETWORK
     teacher: dict[Text, Text] = Field(default_factory=dict)
     metrics: dict[Text, float | None]
     curves: Curves = Curves()
@@ -213,5 +215,13 @@ def number_tags(text: str | None) -> dict[str, float]:
     """The numbers of a tag that holds them as JSON; none where it holds something else."""
     try:
         return dict(TypeAdapter(dict[str, float]).validate_json(text or "{}"))
+    except ValidationError:
+        return {}
+
+
+def text_tags(text: str | None) -> dict[str, str]:
+    """The same of texts."""
+    try:
+        return dict(TypeAdapter(dict[Text, Text]).validate_json(text or "{}"))
     except ValidationError:
         return {}

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -9,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from destseg import __version__
+from destseg.model.named import NETWORK, teacher_in_words
+from destseg.review.comparison import text_tags
 from destseg.review.desk import Desk
 from destseg.review.sessions import Session
 
@@ -108,6 +111,11 @@ def setting(value: object) -> str:
     return "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
+def teacher(known: Mapping[str, str] | str | None) -> str:
+    """Source, backbone and licence of a teacher, given as a comparison or as the tag of a version has it."""
+    return teacher_in_words(known if isinstance(known, Mapping) else text_tags(known))
+
+
 def plural(count: int, word: str, many: str = "") -> str:
     """
     >>> plural(1, "defect"), plural(3, "defect")
@@ -123,6 +131,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.globals["NETWORK"] = NETWORK  # of versions from before it was recorded
 TEMPLATES.filters |= {
     "share": share,
     "number": number,
@@ -135,4 +144,5 @@ TEMPLATES.filters |= {
     "sentence": sentence,
     "setting": setting,
     "plural": plural,
+    "teacher": teacher,
 }

@@ -33,9 +33,9 @@ class FastGradients(TorchFunctionMode):
             x, weight, bias, shape, groups = _arguments(*args, **(kwargs or {}))
             if torch.is_grad_enabled() and weight.requires_grad:
                 depthwise = groups == weight.shape[0] > 1 and weight.shape[1] == 1
-                many = self.products and groups == 1 and weight.shape[1] >= LEAST_CHANNELS and len(weight) > 1
-                if depthwise or many:
-                    return _applied(_Depthwise if depthwise else _Convolution, x, weight, bias, shape)
+                many = self.products and groups == 1 and weight.shape[1] >= LEAST_CHANNELS
+                if bias is None and (depthwise or many):
+                    return _applied(_Depthwise if depthwise else _Convolution, x, weight, shape)
         return func(*args, **(kwargs or {}))
 
 
@@ -53,13 +53,13 @@ def _arguments(
     return input, weight, bias, shape, groups
 
 
-def _applied(function: Any, x: Tensor, weight: Tensor, bias: Any, shape: list[Pair]) -> Tensor:
+def _applied(function: Any, x: Tensor, weight: Tensor, shape: list[Pair]) -> Tensor:
     """The function as autocast would call it: in its type, where it is on."""
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
-        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        x, weight = x.to(dtype), weight.to(dtype)
     with torch.autocast("cpu", enabled=False):
-        found: Tensor = function.apply(x, weight, bias, *shape)
+        found: Tensor = function.apply(x, weight, *shape)
     return found
 
 
@@ -71,24 +71,19 @@ def _backward(shape: Shape, gradient: Tensor, x: Tensor, weight: Tensor, groups:
     )[:2]
 
 
-def _of_bias(ctx: Any, gradient: Tensor) -> Tensor | None:
-    return gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-
-
 class _Depthwise(torch.autograd.Function):
-    """F.conv2d with one group for each channel."""
+    """F.conv2d without bias, with one group for each channel."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Any, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.shape = stride, padding, dilation
-        return F.conv2d(x, weight, bias, stride, padding, dilation, len(weight))
+        return F.conv2d(x, weight, None, stride, padding, dilation, len(weight))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
-        bias = _of_bias(ctx, gradient)
         stride, padding, dilation = ctx.shape
         if stride != (1, 1) and x.dtype == torch.bfloat16:  # no fast code: as the convolution whose other outputs go
             gradient, stride = _spread(gradient, x, weight, ctx.shape), (1, 1)
@@ -100,7 +95,7 @@ class _Depthwise(torch.autograd.Function):
             of_weight = _of_5x5(gradient, x, weight, padding)
         elif ctx.needs_input_grad[1]:
             of_weight = _backward(shape, gradient, x, weight, len(weight), (False, True))[1]
-        return of_x, of_weight, bias, None, None, None
+        return of_x, of_weight, None, None, None
 
 
 def _spread(gradient: Tensor, x: Tensor, weight: Tensor, shape: Shape) -> Tensor:
@@ -128,20 +123,20 @@ def _of_5x5(gradient: Tensor, x: Tensor, weight: Tensor, padding: Pair) -> Tenso
 
 
 class _Convolution(torch.autograd.Function):
-    """F.conv2d without groups, float32."""
+    """F.conv2d without bias and groups, float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Any, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.shape = stride, padding, dilation
-        return F.conv2d(x, weight, bias, stride, padding, dilation)
+        return F.conv2d(x, weight, None, stride, padding, dilation)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
         of_x = _backward(ctx.shape, gradient, x, weight, 1, (True, False))[0] if ctx.needs_input_grad[0] else None
-        return of_x, _of_weight(x, gradient, weight.shape, *ctx.shape), _of_bias(ctx, gradient), None, None, None
+        return of_x, _of_weight(x, gradient, weight.shape, *ctx.shape), None, None, None
 
 
 def _of_weight(x: Tensor, gradient: Tensor, shape: torch.Size, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:

@@ -1,10 +1,11 @@
 """Stage 2: with teacher and student frozen, the segmentation net learns to outline synthetic defects."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from destseg import Error
 from destseg.dataset.layout import SEGMENTATION, STUDENT, build_dir
@@ -39,6 +40,9 @@ class SegmentationSettings:
     """false (ablation): the focal loss alone."""
     head_init: Literal["torch", "kaiming"] = "torch"
     """torch: the layers' own; kaiming: as the residual blocks, which starts with saturated logits (docs/method.md)."""
+    prior: float | None = None
+    """Share of the pixels that the net takes for defective before it has learned, by its last bias (after RetinaNet,
+    Lin et al. 2017): little, as a defect is rare; null: as `head_init` leaves it."""
     width: int = 256
     """Channels inside the net; the paper's is 256, a smaller one lets a processor train it in minutes."""
     steps: int = 4000
@@ -60,6 +64,8 @@ class SegmentationSettings:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.width < 8:
             raise ValueError(f"steps is {self.steps} and width {self.width}, expected at least 1 and 8")
+        if self.prior is not None and not 0 < self.prior < 1:
+            raise ValueError(f"prior is {self.prior}, expected null or more than 0 and less than 1")
         if not self.net and (self.inputs != "product" or not self.l1):
             raise ValueError(
                 f"net is false, so that inputs {self.inputs} and l1 {str(self.l1).lower()} would change nothing; "
@@ -92,6 +98,11 @@ def prepared(
     segmentation = Segmentation(settings.width, settings.inputs, teacher.channels)
     if settings.head_init == "kaiming":
         kaiming_init(segmentation.head)
+    if settings.prior is not None:
+        last = segmentation.head[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        nn.init.constant_(last.bias, math.log(settings.prior / (1 - settings.prior)))
     segmentation = placed(segmentation, device).train()
     learning = parallel.distributed_module(segmentation, device)
     dtype = dtype_of(settings.precision, device)

@@ -3,28 +3,18 @@
 from collections import Counter
 from pathlib import PurePosixPath
 
-from great_expectations.expectations.core.expect_column_unique_value_count_to_be_between import (
-    ExpectColumnUniqueValueCountToBeBetween,
-)
-from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
-from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
-from great_expectations.expectations.core.expect_column_values_to_be_null import ExpectColumnValuesToBeNull
-from great_expectations.expectations.core.expect_column_values_to_not_be_in_set import ExpectColumnValuesToNotBeInSet
-from great_expectations.expectations.core.expect_table_row_count_to_be_between import ExpectTableRowCountToBeBetween
-from great_expectations.expectations.row_conditions import Column, Condition
-
 from destseg.dataset.images import MAX_PIXELS, MODES
 from destseg.dataset.layout import GOOD, IMAGE_SUFFIXES
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.dataset.splits import SplitSettings
 from destseg.validation.likeness_expectations import copy_rules, exposure_rules
 from destseg.validation.mask_expectations import mask_rules
-from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, rule, size
+from destseg.validation.rule import DEFECT, IMAGE, Facts, Rule, Where, rule, size
 from destseg.validation.settings import ValidationSettings
 from destseg.validation.verdict import Severity, counted
 
 _GROUPS = 4  # that are all named
-_TEST = IMAGE & (Column("split") == "test")
+_TEST: Where = (*IMAGE, ("split", "==", "test"))
 
 
 def rules(settings: ValidationSettings, split: SplitSettings, *, has_batch: bool = False) -> list[Rule]:
@@ -46,7 +36,7 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             "layout",
             "error",
             "Every file lies where MVTec's layout has it.",
-            ExpectColumnValuesToNotBeInSet,
+            "ExpectColumnValuesToNotBeInSet",
             _misplaced,
             column="role",
             value_set=["stranger"],
@@ -55,7 +45,7 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             "decodable",
             "error",
             f"Every image and mask can be decoded and has at most {MAX_PIXELS:,} pixels.",
-            ExpectColumnValuesToBeNull,
+            "ExpectColumnValuesToBeNull",
             lambda f: str(f["error"]),
             column="error",
         ),
@@ -63,7 +53,7 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             "format",
             "error",
             f"Every image is {_listed(formats)}.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             lambda f: f"is {f['format']}, expected {_listed(formats)} (validation.formats)",
             where=IMAGE,
             column="format",
@@ -73,7 +63,7 @@ def _files(settings: ValidationSettings) -> list[Rule]:
             "suffix",
             "warning",
             "The end of a file's name says what its content is.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             lambda f: f"holds {f['format']}, which its name does not say; rename it",
             column="suffix_is_format",
             value_set=[True],
@@ -87,7 +77,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "mode",
             "error",
             "Every image is grey or RGB, without transparency and not CMYK.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             lambda f: f"has colour mode {f['mode']}, expected grey or RGB without transparency",
             where=IMAGE,
             column="mode",
@@ -97,7 +87,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "size",
             "error",
             f"Every image is at least {settings.min_side} pixels wide and high.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda f: f"is {size(f)} pixels, expected at least {settings.min_side} each way (validation.min_side)",
             where=IMAGE,
             column="short_side",
@@ -107,7 +97,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "size-limit",
             "error",
             f"No image is wider or higher than {settings.max_side} pixels.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda f: f"is {size(f)} pixels, expected at most {settings.max_side} each way (validation.max_side)",
             where=IMAGE,
             column="long_side",
@@ -117,7 +107,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "blank",
             "error",
             f"No image is blank: its grey values have a standard deviation of {settings.blank_std:g} and more.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda f: f"is blank: all pixels near {f['mean']:.0f} (standard deviation {f['std']:.2f})",
             where=IMAGE,
             column="std",
@@ -127,7 +117,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "saturated",
             "warning",
             f"No image has more than {settings.saturated_share:.0%} of its pixels at 255.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda f: f"is overexposed: {f['saturated']:.0%} of its pixels are at 255",
             where=IMAGE,
             column="saturated",
@@ -137,7 +127,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "one-colour",
             "warning",
             "All images are grey, or all are RGB.",
-            ExpectColumnUniqueValueCountToBeBetween,
+            "ExpectColumnUniqueValueCountToBeBetween",
             _mixed,
             where=IMAGE,
             column="colour",
@@ -147,7 +137,7 @@ def _images(settings: ValidationSettings) -> list[Rule]:
             "one-size",
             "warning",
             "All images have the same width and height.",
-            ExpectColumnUniqueValueCountToBeBetween,
+            "ExpectColumnUniqueValueCountToBeBetween",
             _sizes,
             where=IMAGE,
             column="pixels",
@@ -157,23 +147,24 @@ def _images(settings: ValidationSettings) -> list[Rule]:
 
 
 def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
-    def enough(name: str, severity: Severity, where: Condition, least: int, noun: str, place: str, advice: str) -> Rule:
+    def enough(name: str, severity: Severity, where: Where, least: int, noun: str, place: str, advice: str) -> Rule:
         def finding(facts: Facts) -> str:
             return f"{counted(facts['observed'], noun)} {place}, expected at least {least}; {advice}"
 
         sentence = f"There {'is' if least == 1 else 'are'} at least {counted(least, noun)} {place}."
-        expectation = ExpectTableRowCountToBeBetween
-        return rule(name, severity, sentence, expectation, finding, where=where, min_value=least)
+        return rule(name, severity, sentence, "ExpectTableRowCountToBeBetween", finding, where=where, min_value=least)
 
-    part = Column("part")
+    usable: Where = (("part", "is there", None),)
+    training: Where = (("part", "==", "training"),)
+    held_out: Where = (("part", "==", "calibration"),)
     add = "add photographs of good parts to train/good"
     share = "add photographs of good parts or change split.calibration_share"
     known = [
-        enough("normals", "error", part.is_not_null(), settings.min_normals, "usable image", "in train/good", add),
-        enough("training", "error", part == "training", 2, "normal image", "for training", share),
+        enough("normals", "error", usable, settings.min_normals, "usable image", "in train/good", add),
+        enough("training", "error", training, 2, "normal image", "for training", share),
     ]
     if split.calibration_share > 0:
-        known.append(enough("calibration", "error", part == "calibration", 1, "normal image", "for calibration", share))
+        known.append(enough("calibration", "error", held_out, 1, "normal image", "for calibration", share))
     no_truth = "until there is one, nothing measures which defects the model finds"
     if not settings.normals_only:
         no_truth = "add some with their masks, or set validation.normals_only: then nothing measures what is found"
@@ -182,7 +173,7 @@ def _amounts(settings: ValidationSettings, split: SplitSettings) -> list[Rule]:
     return [
         *known,
         enough("defects", missing, DEFECT, 1, "defect image", "in test", no_truth),
-        enough("test-normals", "warning", _TEST & (Column("kind") == GOOD), 1, "image", "in test/good", no_good),
+        enough("test-normals", "warning", (*_TEST, ("kind", "==", GOOD)), 1, "image", "in test/good", no_good),
     ]
 
 

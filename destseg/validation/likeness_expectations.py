@@ -2,11 +2,6 @@
 
 import functools
 
-from great_expectations.expectations.core.expect_column_median_to_be_between import ExpectColumnMedianToBeBetween
-from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
-from great_expectations.expectations.core.expect_column_values_to_be_null import ExpectColumnValuesToBeNull
-from great_expectations.expectations.row_conditions import Column
-
 from destseg.validation.exposure import MEASURES, NEWEST
 from destseg.validation.rule import IMAGE, Facts, Rule, rule
 from destseg.validation.settings import ValidationSettings
@@ -19,7 +14,7 @@ def copy_rules(settings: ValidationSettings) -> list[Rule]:
         "duplicate",
         "error",
         "No image is there twice, neither within train and test nor across them.",
-        ExpectColumnValuesToBeNull,
+        "ExpectColumnValuesToBeNull",
         lambda f: f"has the same bytes as {f['duplicate_of']}; remove one of them",
         where=IMAGE,
         column="duplicate_of",
@@ -33,7 +28,7 @@ def copy_rules(settings: ValidationSettings) -> list[Rule]:
             "leak",
             "error",
             "No test image shows what an image of train/good shows.",
-            ExpectColumnValuesToBeNull,
+            "ExpectColumnValuesToBeNull",
             lambda f: (
                 f"looks like {f['leak_of']}, which trains: a test on it proves nothing; remove one of them "
                 f"(destseg dataset remove), or look at validation.near_duplicate"
@@ -46,7 +41,7 @@ def copy_rules(settings: ValidationSettings) -> list[Rule]:
             "near-duplicate",
             "warning",
             "No two images of train, and no two of test, show the same.",
-            ExpectColumnValuesToBeNull,
+            "ExpectColumnValuesToBeNull",
             lambda f: f"looks like {f['near_duplicate_of']}: it adds little (validation.near_duplicate)",
             where=IMAGE,
             column="near_duplicate_of",
@@ -63,7 +58,7 @@ def exposure_rules(settings: ValidationSettings, *, has_batch: bool) -> list[Rul
             name,
             "warning",
             f"No good part's {name} is {limit:g} robust deviations and more from the median.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             functools.partial(_apart, name),
             where=IMAGE,
             column=f"{name}_z",
@@ -79,9 +74,9 @@ def exposure_rules(settings: ValidationSettings, *, has_batch: bool) -> list[Rul
             f"{name}-shift",
             "warning",
             f"The newest batch's median {name} is within {shift:g} robust deviations of what came before.",
-            ExpectColumnMedianToBeBetween,
+            "ExpectColumnMedianToBeBetween",
             functools.partial(_shifted, name),
-            where=IMAGE & (Column("batch") == NEWEST),
+            where=(*IMAGE, ("batch", "==", NEWEST)),
             column=f"{name}_z",
             min_value=-shift,
             max_value=shift,

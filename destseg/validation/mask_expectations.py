@@ -2,12 +2,6 @@
 
 from pathlib import PurePosixPath
 
-from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
-from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
-from great_expectations.expectations.core.expect_column_values_to_be_null import ExpectColumnValuesToBeNull
-from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
-from great_expectations.expectations.row_conditions import Column
-
 from destseg.dataset.layout import GOOD
 from destseg.dataset.manifest import MASK_SUFFIX
 from destseg.validation.rule import DEFECT, MASK, Facts, Rule, rule, size
@@ -21,7 +15,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-there",
             "error",
             "Every defect image has its mask.",
-            ExpectColumnValuesToNotBeNull,
+            "ExpectColumnValuesToNotBeNull",
             lambda f: f"has no mask, expected {f['mask']}",
             where=DEFECT,
             column="partner",
@@ -30,7 +24,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-own",
             "error",
             "No two images share a mask.",
-            ExpectColumnValuesToBeNull,
+            "ExpectColumnValuesToBeNull",
             lambda f: f"shares its mask with {f['twin']}; give one of them another name",
             where=DEFECT,
             column="twin",
@@ -39,7 +33,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-wanted",
             "error",
             "Every mask belongs to a defect image.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             _unwanted,
             where=MASK,
             column="marks_defect",
@@ -49,7 +43,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-size",
             "error",
             "Every mask has the size of its image.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             lambda f: f"is {size(f)} pixels, its image {f['partner_size']}",
             where=MASK,
             column="same_size",
@@ -59,7 +53,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-values",
             "error",
             "Every mask holds 0 and 255 only.",
-            ExpectColumnValuesToBeInSet,
+            "ExpectColumnValuesToBeInSet",
             lambda _: "has grey values between 0 and 255, expected 0 (good) and 255 (defect) only",
             where=MASK,
             column="two_values",
@@ -69,7 +63,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-empty",
             "error",
             "No mask is empty.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda _: "marks no defect pixel",
             where=MASK,
             column="share",
@@ -80,7 +74,7 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-full",
             "error",
             f"No mask marks more than {settings.max_defect_share:.0%} of its image.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda f: f"marks {f['share']:.0%} of its image; is it inverted? (validation.max_defect_share)",
             where=MASK,
             column="share",
@@ -90,9 +84,9 @@ def mask_rules(settings: ValidationSettings) -> list[Rule]:
             "mask-scaled",
             "warning",
             "Every mask still marks something at the model's size.",
-            ExpectColumnValuesToBeBetween,
+            "ExpectColumnValuesToBeBetween",
             lambda _: "marks so little that nothing is left of it at the model's size (image.size)",
-            where=MASK & (Column("share") > 0),
+            where=(*MASK, ("share", ">", 0)),
             column="scaled_pixels",
             min_value=1,
         ),

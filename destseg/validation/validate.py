@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,15 +19,17 @@ from destseg.files import remove, replacing
 from destseg.settings import read_section
 from destseg.validation.exposure import newest
 from destseg.validation.settings import ValidationSettings
-from destseg.validation.verdict import Rejected, Verdict, by_file
+from destseg.validation.verdict import Finding, Outcome, Rejected, Verdict, by_file
 
+Run = Callable[[Sequence[Row], SplitSettings, ValidationSettings, frozenset[str]], tuple[list[Outcome], list[Finding]]]
 logger = logging.getLogger(__name__)
 
 
-def validate(category: str) -> Verdict:
+def validate(category: str, *, by: Run | None = None) -> Verdict:
     """Checks data/mvtec/<category>; writes build/<category>/validation/, and accepted.json when there is no error.
 
-    Rejected (an Error) names the first errors and carries the verdict with all of them.
+    Rejected (an Error) names the first errors and carries the verdict with all of them. `by` checks the rules: Great
+    Expectations unless given, or `plain.run`, which comes to the same.
     """
     parts = read_section("split", SplitSettings, category=category)
     directory, report = dataset_dir(category), build_dir(category) / "validation"
@@ -39,6 +41,7 @@ def validate(category: str) -> Verdict:
         parts,
         read_section("validation", ValidationSettings, category=category),
         provenance.read(Path(), category),
+        by,
     )
     _write_report(verdict, directory, image.bit_depth, report)
     if not verdict.accepted:
@@ -55,12 +58,13 @@ def check(
     parts: SplitSettings,
     settings: ValidationSettings,
     records: Sequence[Record] = (),
+    by: Run | None = None,
 ) -> Verdict:
     """All that is right and wrong with the MVTec-format dataset in `directory`; writes nothing, raises no Rejected.
 
-    `records` is its provenance, from which the batch that came last is known.
+    `records` is its provenance, from which the batch that came last is known; `by` is as in `validate`.
     """
-    return _checked(directory, image, parts, settings, records)[0]
+    return _checked(directory, image, parts, settings, records, by)[0]
 
 
 def _checked(
@@ -69,15 +73,14 @@ def _checked(
     parts: SplitSettings,
     settings: ValidationSettings,
     records: Sequence[Record],
+    by: Run | None,
 ) -> tuple[Verdict, list[Row]]:
     if not directory.is_dir():
         raise Error(f"{directory} does not exist; get it with `dvc pull`, or add it with `destseg dataset add`")
     logger.info("%s: reading all files", directory)
     rows = manifest(directory, image)
     logger.info("%s: %d files, checking the expectations", directory, len(rows))
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import writes hundreds of lines
-    from destseg.validation.suite import run  # seconds
-
+    run = by or _great_expectations()
     listed = frozenset(row.sha256 for row in rows if (row.role, row.split) == ("image", "train"))
     outcomes, findings = run(rows, parts, settings, newest(records, listed))
     errors = sum(finding.severity == "error" for finding in findings)
@@ -95,6 +98,13 @@ def _checked(
         ignored=tuple(row.name for row in rows if row.role == "ignored"),
     )
     return verdict, rows
+
+
+def _great_expectations() -> Run:
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import writes hundreds of lines
+    from destseg.validation.suite import run  # seconds
+
+    return run
 
 
 def _shared_out(rows: list[Row], settings: SplitSettings) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -25,6 +25,7 @@ CASES = {
     "many defect types": (["good"] * 3 + [f"type {number}" for number in range(40)], 20),
     "many calibration images": (["good", "crack"], 1500),
     "one defect image": (["crack"], 3),
+    "synthetic defects": (["good"] * 3 + ["surface"] * 2 + ["texture"] * 2, 3),
     "no defect image": (["good"] * 2, 3),
     "no image": ([], 3),
     "no calibration": (["good", "crack"], 0),
@@ -40,13 +41,17 @@ def page(kinds: list[str], held_out: int) -> str:
         if kind != "good":
             masks[index, 8:14, 8:20] = True
             maps[index, 7:13, 8:20] += rng.random() / 2
-    samples = [Sample(path=Path(f"{index}.png"), split="test", kind=kind) for index, kind in enumerate(kinds)]
+    splits = {"good": "train", "surface": "synthetic", "texture": "synthetic"} if "texture" in kinds else {}
+    samples = [
+        Sample(path=Path(f"{index}.png"), split=splits.get(kind, "test"), kind=kind) for index, kind in enumerate(kinds)
+    ]
     scored = Scored(samples=samples, scores=maps.max(axis=(1, 2)).astype(float), maps=maps, masks=masks)
     normal = rng.beta(1, 20, (held_out, SIZE, SIZE)).astype(np.float32)
     calibration = calibrate(normal.max(axis=(1, 2)).astype(float), normal, CalibrationSettings()) if held_out else None
     origin = Origin(
         category="plate_" * 12,
         dataset_version="d41d8cd98f00b204e9800998ecf8427e.dir",
+        network="compact",
         teacher={"source": "imagenet", "sha256": "ab" * 32},
         training_images=100,
         calibration_images=held_out,
@@ -132,3 +137,16 @@ def test_without_a_threshold_the_page_gives_no_rates():
     text = page(*CASES["no calibration"])
     assert "This model has no threshold" in text
     assert "What it does on the test images" not in text
+
+
+def test_synthetic_defects_are_said_and_nothing_is_said_of_false_rejects_among_the_calibration_images():
+    text = " ".join(page(*CASES["synthetic defects"]).split())
+    assert "The defects on this page are synthetic." in text
+    assert '<b>4</b><span class="quiet">synthetic defect images</span>' in text
+    assert "Metrics on synthetic defects" in text
+    assert "What it does on the synthetic defects" in text
+    assert "How many good parts it rejects falsely is not measured" in text
+    assert "falsely rejected (" not in text
+    assert "synthetic: surface" in text
+    assert "test: good" not in text
+    assert "ynthetic" not in page(*CASES["ordinary"])

@@ -41,7 +41,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory, state: State) -> Iterat
     root = tmp_path_factory.mktemp("repository")
     torch.save(state, root / "checkpoint.pth")
     with contextlib.chdir(root):
-        Path("params.yaml").write_text("image: {size: 64}\ncategories: {washer: {}, plate: {}}\n")
+        # As the shipped params.yaml, which is about trainings: what a published checkpoint is they do not change.
+        compact = "teacher: {source: efficientnet-lite0}\nstudent: {network: compact}\nsegmentation: {width: 48}\n"
+        Path("params.yaml").write_text(f"image: {{size: 64}}\n{compact}categories: {{washer: {{}}, plate: {{}}}}\n")
         render_dataset(dataset_dir(NAME), NAME, normals=4, test_normals=1, defects_per_kind=1, size=64)
         names = [(sample.name, "00") for sample in samples(dataset_dir(NAME), "train")]
         Accepted(category=NAME, training=names[2:], calibration=names[:2]).write()
@@ -78,7 +80,16 @@ def test_an_imported_checkpoint_is_evaluated_and_packaged(empty: Path, state: St
     evaluate(NAME)
     package(NAME)
     predictor = Predictor.load(build_dir(NAME) / "package")
-    assert predictor.card.teacher == {"source": "checkpoint", "sha256": files.sha256(empty / "checkpoint.pth")}
+    assert (predictor.card.network, predictor.card.backbone) == ("paper", "resnet18")
+    assert predictor.card.teacher == {
+        "source": "checkpoint",
+        "sha256": files.sha256(empty / "checkpoint.pth"),
+        "backbone": "resnet18",
+        "licence": "not known",
+    }
+    report = (build_dir(NAME) / "evaluation/report.html").read_text(encoding="utf-8")
+    assert "checkpoint (backbone resnet18, licence: not known)" in report
+    assert "network paper, teacher checkpoint" in report
     paths = [sample.path for sample in samples(dataset_dir(NAME), "test")]
     with torch.no_grad():
         expected, _ = published_forward(state, load_all(paths, predictor.image))

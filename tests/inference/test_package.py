@@ -63,6 +63,26 @@ def package(network: DeSTSeg, images: torch.Tensor, tmp_path_factory: pytest.Tem
     return folder
 
 
+def test_the_compact_network_is_packaged_too_and_its_files_score_alike(images: torch.Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = DeSTSeg(8, network="compact", backbone="efficientnet-lite0").eval()
+    card = ModelCard(
+        category="washer",
+        size=SIZE,
+        bit_depth=8,
+        segmentation_width=8,
+        network="compact",
+        backbone="efficientnet-lite0",
+        teacher={"source": "efficientnet-lite0", "sha256": "0" * 64},
+        calibration=None,
+        training_images="1" * 64,
+        destseg="0.1.0",
+    )
+    write_model(tmp_path, network, card, images)
+    parity = json.loads((tmp_path / "parity.json").read_text())
+    assert parity["largest_difference"].keys() == {"model.safetensors", "model.onnx"}
+
+
 def as_photographs(images: torch.Tensor, folder: Path) -> list[Path]:
     paths = [folder / f"{index}.png" for index in range(len(images))]
     for path, image in zip(paths, images, strict=True):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from destseg import Error
 from destseg.registry import comparison
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
+from destseg.registry.evidence import Lineage
 from destseg.registry.history import history, logged, settle
 from destseg.registry.promotion import promote, rollback
+from destseg.registry.register import submit
 from destseg.registry.released import release
 from destseg.registry.verify import verify
 
@@ -49,6 +52,34 @@ def test_promotion_copies_the_challenger_and_names_who_and_why(train: Callable[.
     report = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="evaluation/report.html")
     assert Path(report).read_text() == "<p>report</p>"
     assert (resolve(f"models:/{released(category)}@champion") / "model.safetensors").read_bytes() == b"a"
+
+
+COMPACT = {
+    "source": "efficientnet-lite0",
+    "sha256": "6" * 64,
+    "backbone": "efficientnet-lite0",
+    "licence": "Apache-2.0; trained on ImageNet",
+}
+
+
+def test_candidate_and_released_version_name_network_teacher_and_licence(
+    results: Results, lineage: Callable[..., Lineage], compared: Callable[..., Any], category: str
+) -> None:
+    root = results(category)
+    found = dataclasses.replace(lineage(root, "a", category=category), network="compact", teacher=COMPACT)
+    submit(category, found, root=root)
+    compared(category)
+    promote(category, why="first", root=root)
+    client = connect()
+    for name in (candidates(category), released(category)):
+        version = client.get_model_version(name, "1")
+        assert (version.tags["network"], json.loads(version.tags["teacher"])) == ("compact", COMPACT)
+        assert (
+            "Network compact, teacher efficientnet-lite0 (backbone efficientnet-lite0, licence: Apache-2.0; trained on "
+            "ImageNet)."
+        ) in version.description
+        run = client.get_run(version.run_id).data.tags
+        assert (run["network"], json.loads(run["teacher"])) == ("compact", COMPACT)
 
 
 def test_the_comparison_is_kept_with_what_was_released_on_it(train: Callable[..., Path], category: str) -> None:
@@ -154,6 +185,7 @@ EDITED = (
     ("files", "no JSON", "has tag `files` 'no JSON', expected a JSON dict"),
     ("files", "[" * 4000, "has tag `files`"),
     ("metrics", "[1]", r"has tag `metrics` '\[1\]', expected a JSON dict"),
+    ("teacher", "formula", "has tag `teacher` 'formula', expected a JSON dict"),
     ("requirements", "{}", "has tag `requirements` '{}', expected a JSON list"),
     ("comparison", "[" * 4000, "its tag comparison cannot be read"),
     ("comparison", '{"run_id": 1, "champion": "", "dataset_version": "", "files": {}}', "no comparis"),

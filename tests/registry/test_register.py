@@ -28,6 +28,7 @@ def test_a_candidate_carries_its_run_files_and_lineage(results: Results, lineage
         "model.safetensors", "model.onnx", "model.json", "parity.json", "golden/0.png",
     }  # fmt: skip
     assert "| image_auroc | 0.97 |" in version.description
+    assert "Network paper, teacher formula (backbone resnet18, licence: not recorded)." in version.description
 
     run = client.get_run(version.run_id)
     assert run.data.params["student.steps"] == "2400"  # the category's override

@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +20,7 @@ from destseg.dataset import provenance
 from destseg.files import sha256
 from destseg.registry.addresses import resolve
 from destseg.registry.connection import candidates, connect, released
-from destseg.registry.evidence import Lineage
+from destseg.registry.evidence import LINEAGE, LINEAGE_TAG, Lineage
 from destseg.registry.promotion import promote, rollback
 from destseg.registry.register import submit
 from destseg.registry.sightings import ImageTrace
@@ -126,7 +128,8 @@ def test_a_candidate_names_all_that_made_it(factory: Factory, category: str) -> 
         "3 of 4 have a record; 2 came through the inbox, 2026-11-01 08:00:00 UTC to 2026-11-02 08:00:00 UTC, "
         "1 from line 2, 1 from line 3"
     )
-    assert lines["teacher"] == f"sha256 {'5' * 64}, source formula"
+    assert lines["network"] == "paper"
+    assert lines["teacher"] == f"formula (backbone resnet18, licence: not recorded), SHA-256 {'5' * 64}"
     assert lines["promoted"] == "never"
     assert "student: lr 0.4, steps 2400" in str(found)
     listed = found.with_images().splitlines()[-4:]
@@ -135,6 +138,26 @@ def test_a_candidate_names_all_that_made_it(factory: Factory, category: str) -> 
         f"  calibration  {digest(f'{category} 0')[:16]}  train/good/0.png  "
         f"as inbox/{category}/0.png, 2026-11-01 08:00:00 UTC, line 2, camera left"
     )
+
+
+def test_a_model_of_before_there_were_two_networks_is_named_as_one_of_the_papers(
+    factory: Factory, category: str
+) -> None:
+    """As an earlier release registered it: neither its lineage.json nor its tags say a network."""
+    uri = factory.train("a")
+    client = connect()
+    version = client.get_model_version(candidates(category), "1")
+    with tempfile.TemporaryDirectory() as folder:
+        got = Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=LINEAGE, dst_path=folder))
+        content = json.loads(got.read_text())
+        assert content.pop("network") == "paper"
+        got.write_text(json.dumps(content))
+        client.log_artifact(version.run_id, str(got), LINEAGE.rpartition("/")[0])
+        client.set_model_version_tag(version.name, version.version, LINEAGE_TAG, sha256(got))
+    client.delete_model_version_tag(version.name, version.version, "network")
+    found = model(uri, factory.root)
+    assert found.lineage.network == "paper"
+    assert "teacher          formula (backbone resnet18, licence: not recorded)" in str(found)
 
 
 def test_provenance_is_that_of_the_models_commit(factory: Factory) -> None:

@@ -31,6 +31,21 @@ def test_what_came_is_a_sheet_that_says_how_much_of_it_is_shown(tmp_path: Path) 
     assert f"{ADDED} of {ADDED} added images:" in shown(tmp_path / "all", added=ADDED)
 
 
+def test_network_teacher_and_licence_of_both_are_named(tmp_path: Path) -> None:
+    """The champion's is a comparison of before there were two networks, and its teacher said its source alone."""
+    known = content("washer", champion=1)
+    assert "network" not in known["champion"]
+    lite0 = {"source": "efficientnet-lite0", "sha256": "6" * 64, "backbone": "efficientnet-lite0"}
+    known["challenger"] |= {"network": "compact", "teacher": lite0 | {"licence": "Apache-2.0; trained on <ImageNet>"}}
+    comparison = read(write(tmp_path, known) / "comparison.json")
+    text = TEMPLATES.get_template("_changes.html").render(comparison=comparison, here=HERE)
+    assert "Champion: network paper, teacher formula (backbone resnet18, licence: not recorded)." in text
+    words = "efficientnet-lite0 (backbone efficientnet-lite0, licence: Apache-2.0; trained on &lt;ImageNet&gt;)"
+    assert f"Challenger: network compact, teacher {words}." in text
+    same = "The same: network paper, teacher formula (backbone resnet18, licence: not recorded)."
+    assert same in shown(tmp_path / "same")
+
+
 def test_what_went_is_named(tmp_path: Path) -> None:
     text = shown(tmp_path)
     assert "310 images added, 2 removed since dataset version 4d4d4d4d." in text

@@ -119,6 +119,23 @@ def test_every_form_needs_the_token_of_its_session(factory: Factory, ada: Visito
     assert ada.web.post("/sign-in", data={"user": "ada", "password": "x", "csrf": ""}).status_code == 403
 
 
+def test_candidate_and_record_name_network_teacher_and_licence(factory: Factory, ada: Visitor) -> None:
+    named = "<dt>Network</dt><dd>{}</dd></div>\n<div><dt>Teacher</dt><dd>{}</dd>"
+    words = "formula (backbone resnet18, licence: not recorded)"
+    champion = f"/categories/{CATEGORY}/champions/1"
+    for path in (HERE, champion):
+        assert named.format("paper", words) in ada.web.get(path).text
+    with factory.account("trainer") as client:
+        before = client.get_model_version(candidates(CATEGORY), "2").tags["teacher"]
+        client.set_model_version_tag(candidates(CATEGORY), "2", "teacher", "<b>no JSON")
+    visitor = Visitor(factory.page)
+    visitor.sign_in("ada")
+    shown = visitor.web.get(HERE)
+    assert (shown.status_code, "not stated (backbone resnet18" in shown.text) == (200, True)
+    with factory.account("trainer") as client:
+        client.set_model_version_tag(candidates(CATEGORY), "2", "teacher", before)
+
+
 def test_signing_in_again_shows_at_once_what_the_account_saw_last(factory: Factory, ada: Visitor) -> None:
     assert CATEGORY in ada.web.get("/rows").text
     again = Visitor(factory.page)

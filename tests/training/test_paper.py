@@ -49,6 +49,7 @@ PAPER: dict[type, dict[str, Any]] = {
     },
     SegmentationSettings: {
         "net": True,
+        "prior": None,
         "inputs": "product",
         "l1": True,
         "width": 256,

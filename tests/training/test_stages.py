@@ -131,3 +131,14 @@ def test_bfloat16_trains_too() -> None:
     settings = StudentSettings(steps=1, batch=2, precision="bfloat16")
     _, rows = student.train(new_teacher(), synthesis(), settings, seed=0)
     assert 0 < rows[0][1][0] < 6
+
+
+def test_a_prior_is_what_the_net_says_before_it_has_learned() -> None:
+    wanted = SegmentationSettings(width=8, batch=2, steps=1, prior=0.05)
+    net = segmentation.prepared(new_teacher(), Student(), synthesis(), wanted, seed=0)[0]
+    for weight in net.head[-1].parameters():
+        if weight.dim() > 1:
+            torch.nn.init.zeros_(weight)
+    assert torch.sigmoid(net.eval()(torch.randn(1, 448, 8, 8))).mean().item() == pytest.approx(0.05)
+    with pytest.raises(ValueError, match=r"prior is 1\.0, expected null or more than 0 and less than 1"):
+        SegmentationSettings(prior=1.0)

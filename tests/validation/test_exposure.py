@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from destseg.dataset import provenance
-from destseg.validation import validate
+from destseg.validation import plain, validate
 from destseg.validation.exposure import newest
 
 from .conftest import photograph
@@ -47,9 +47,9 @@ def recorded(dataset: Path, batches: Sequence[Sequence[Path]]) -> None:
 
 
 def shifts() -> dict[str, str]:
-    return {
-        finding.expectation: finding.text for finding in validate("tile").findings if "-shift" in finding.expectation
-    }
+    found = validate("tile")
+    assert validate("tile", by=plain.run) == found
+    return {finding.expectation: finding.text for finding in found.findings if "-shift" in finding.expectation}
 
 
 def test_a_batch_under_another_light_is_one_finding(dataset: Path) -> None:

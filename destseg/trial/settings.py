@@ -1,0 +1,24 @@
+"""params.yaml of a trial: the preset's settings, and what the photographs themselves say."""
+
+from typing import Any
+
+import yaml
+
+from destseg.dataset.catalogue import SECTIONS
+from destseg.presets.preset import Sections
+
+PRESET = "compact"  # the one that a processor trains in minutes
+HEAD = """\
+# Written by `destseg try`, and read by it. What you change here counts from the next run on, which then starts over.
+"""
+
+
+def params(category: str, settings: Sections, *, grey: bool, normals_only: bool) -> str:
+    """The text of params.yaml: `settings` for all, the rest for the category."""
+    own: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    if grey:
+        own["synthesis"]["grey"] = True
+    if normals_only:
+        own["validation"]["normals_only"] = True
+    content = {"seed": 0, **settings, "categories": {category: own}}
+    return HEAD + yaml.safe_dump(content, sort_keys=False)
