@@ -116,9 +116,7 @@ def _scorers(
 ) -> dict[tuple[Network, str], Scorer]:
     """The same untrained network in each way."""
     whole = DeSTSeg(width, network=network, backbone=BACKBONES[network]).eval()
-    # As in `networks`, but the student keeps weights of its own, as a trained one has: torch's exporter writes a file
-    # that cannot be loaded where two of the weights that it pads are alike.
-    kaiming_init(whole.teacher)
+    kaiming_init(whole.teacher)  # what the layers compute stays within the range that photographs give
     found: dict[tuple[Network, str], Scorer] = {
         (network, f"torch, {precision}"): TorchScorer(whole, device, batch=batch, precision=precision)
         for precision in BOTH
