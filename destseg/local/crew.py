@@ -1,4 +1,4 @@
-"""Runs destseg's verbs and flows for the demo: categories side by side, every line shown, all ended when one fails."""
+"""Runs flows for the demo: categories side by side, every line shown, all ended when one fails."""
 
 import json
 import os
@@ -60,10 +60,6 @@ class Crew:
         return self.each(
             lambda category: self.run(category, f"flows.{name}", "--category", category, env=env), categories
         )
-
-    def destseg(self, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
-        """The result of `destseg ARGUMENTS --json`."""
-        return self.run(arguments[1], "destseg", *arguments, "--json", env=env)
 
     def run(self, category: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
         """The last line of JSON that `python -m MODULE ARGUMENTS` prints; its other lines are shown as they come."""

@@ -7,7 +7,6 @@ anywhere is completed by the next, and a run with nothing to do is short.
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from destseg import Error
 from destseg.dataset import provenance
@@ -25,6 +24,10 @@ from destseg.local.progress import Progress
 from destseg.local.repository import Repository
 from destseg.local.servers import Servers
 from destseg.local.summary import METRICS, Outcome, Summary
+from destseg.registry.addresses import resolve
+from destseg.registry.due import due
+from destseg.registry.history import Entry, history
+from destseg.registry.promotion import promote
 from destseg.storage import s3, stages, versions
 
 
@@ -65,11 +68,11 @@ class Demo:
             self.prepare_registry()
             self.publish_datasets()
             self.fill_inboxes()
-            self.ingest()
-            challengers = self.retrain()
+            challengers = self.retrain(fresh=self.ingest())
             self.reproduce()
-            champions = self.crew.each(self.promote, self.categories)
-            self.crew.each(lambda category: self.score(category, champions[category]), self.categories)
+            champions = {category: self.promote(category) for category in self.categories}
+            for category, champion in champions.items():
+                self.score(category, champion)
             return {name: self.outcome(name, champions[name], challengers[name]) for name in self.categories}
 
     def publish_project(self) -> None:
@@ -123,19 +126,29 @@ class Demo:
                 s3.upload(BUCKET, f"{prefix(category)}{path.name}", path.read_bytes())
             self.progress.say(f"{category}: {len(photographs)} photographs are in the inbox")
 
-    def ingest(self) -> None:
-        """The flow `ingest` for each category whose inbox is not empty."""
+    def ingest(self) -> list[str]:
+        """The flow `ingest` for each category whose inbox is not empty; those categories."""
         waiting = [category for category in self.categories if inbox.waiting(BUCKET, category)]
         self.crew.flows("ingest", waiting)
         self.repository.update()
+        return waiting
 
-    def retrain(self) -> dict[str, str]:
-        """The flow `retrain` for each category that has something left to do; the newest candidates' addresses."""
-        self.progress.doing("looking up what is left to train and to compare")
-        known = self.crew.each(lambda category: self.crew.destseg("due", category), self.categories)
-        due = [category for category in self.categories if known[category]["left"]]
-        known |= self.crew.flows("retrain", due)
-        return {category: str(known[category]["model_uri"]) for category in self.categories}
+    def retrain(self, *, fresh: list[str]) -> dict[str, str]:
+        """The flow `retrain` for each category that has something left to do; the newest candidates' addresses.
+
+        The `fresh` categories have just got photographs: the flow itself looks what is left to do for them.
+        """
+        known: dict[str, str | None] = dict.fromkeys(self.categories)
+        waiting = list(fresh)
+        if old := [category for category in self.categories if category not in fresh]:
+            self.progress.doing("looking up what is left to train and to compare")
+            for category in old:
+                found = due(category, root=self.checkout)
+                known[category] = found.model_uri
+                if found.left:
+                    waiting.append(category)
+        known |= {category: done["model_uri"] for category, done in self.crew.flows("retrain", waiting).items()}
+        return {category: str(address) for category, address in known.items()}
 
     def reproduce(self) -> None:
         """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; copies the reports."""
@@ -153,31 +166,34 @@ class Demo:
                 shutil.copytree(build / "validation", fresh / "validation")
                 write_text(fresh / "training-key", keys[name])
 
-    def promote(self, category: str) -> dict[str, Any]:
+    def promote(self, category: str) -> Entry:
         """The champion's entry in the history; the first challenger is promoted, later ones wait for a person."""
-        line: list[dict[str, Any]] = self.crew.destseg("history", category)
+        line = history(category)
         if not line:
             self.progress.doing(f"{category}: promoting the first champion")
-            self.crew.destseg("promote", category, "--who", "demo", "--why", "the first model of the demo")
-            line = self.crew.destseg("history", category)
+            promote(category, who="demo", why="the first model of the demo", root=self.checkout)
+            line = history(category)
         return line[-1]
 
-    def score(self, category: str, champion: dict[str, Any]) -> None:
-        """Scores one test image of each kind with the champion, as the line would."""
+    def score(self, category: str, champion: Entry) -> None:
+        """Scores all test images with the champion, as the line would."""
         model = f"models:/destseg-{category}@champion"
         target = self.folder / "predictions" / category
-        if _read(target / "champion") == str(champion["version"]):
+        if _read(target / "champion") == str(champion.version):
             return
         dataset = dataset_dir(category, self.checkout)
         if not dataset.exists():
             versions.dvc(self.checkout, "pull", str(versions.pointer(category)))
-        images = {sample.kind: sample.path for sample in samples(dataset, "test")}
+        from destseg.evaluation.predict import predict  # with torch, which a run that finds all done needs not wait for
+
+        images = [sample.path for sample in samples(dataset, "test")]
         self.progress.doing(f"{category}: scoring {len(images)} test images with {model}")
         remove(target)
-        self.crew.run(category, "destseg", "predict", model, *map(str, images.values()), "--out", str(target))
-        write_text(target / "champion", str(champion["version"]))
+        for _ in predict(resolve(model), images, target):
+            pass
+        write_text(target / "champion", str(champion.version))
 
-    def outcome(self, category: str, champion: dict[str, Any], newest: str) -> Outcome:
+    def outcome(self, category: str, champion: Entry, newest: str) -> Outcome:
         """What the summary says of a category."""
         scores = [
             json.loads(line) for line in _read(self.folder / "predictions" / category / "scores.jsonl").splitlines()
@@ -187,11 +203,11 @@ class Demo:
         quarantined = [
             item for item in s3.list_objects(BUCKET, f"quarantine/{category}/") if not item.key.endswith(".json")
         ]
-        candidate = f"models:/destseg-{category}-candidates/{champion['candidate']}"
+        candidate = f"models:/destseg-{category}-candidates/{champion.candidate}"
         return Outcome(
-            dataset_version=champion["dataset_version"],
-            model_uri=f"models:/destseg-{category}/{champion['version']}",
-            metrics={name: float(champion["metrics"][name]) for name in METRICS},
+            dataset_version=champion.dataset_version,
+            model_uri=f"models:/destseg-{category}/{champion.version}",
+            metrics={name: champion.metrics[name] for name in METRICS},
             photographs=len(provenance.from_inbox(provenance.read(self.checkout, category))),
             quarantined=len(quarantined),
             defects_found=f"{sum(defective)} of {len(defective)}",

@@ -131,7 +131,7 @@ def train(
 def stage(category: str, *, deterministic: bool = False) -> None:
     """The stage `student`: writes build/<category>/student.safetensors and student-loss.csv."""
     settings = read_section("student", StudentSettings, category=category)
-    deep = settings.network == "compact"
+    deep = settings.network == "compact" and settings.encoder_decoder  # without a decoder it starts from random weights
     with started(category, "student", settings, deep=deep, deterministic=deterministic) as start:
         student, rows = train(start.teacher, start.synthesis, settings, seed=start.seed, checkpoint=start.checkpoint)
         if parallel.first():

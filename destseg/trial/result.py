@@ -89,14 +89,16 @@ class Tried:
         needed = images_needed(CalibrationSettings(false_reject_rate=found.target_rate, confidence=found.confidence))
         said += (
             f"; the threshold comes from {found.images} others, which prove with {found.confidence:.0%} confidence "
-            f"that at most {found.provable_rate:.1%} of good parts are falsely rejected"
+            f"that at most {found.provable_rate:.1%} of good parts photographed alike are falsely rejected"
         )
         few = found.provable_rate > found.target_rate
         return f"{said} ({needed} would prove {found.target_rate:.0%})." if few else f"{said}."
 
     def _measured(self) -> list[str]:
         found, kind = self.metrics, "synthetic defect" if self.synthetic else "defect image"
-        values = [f"{title} {found[name]:.3f}" for name, (title, _) in MEANINGS.items() if found.get(name) is not None]
+        values = [f"{title} {found[name]:.3f}" for name, (title, _) in MEANINGS.items() if found[name] is not None]
+        if found["image_auroc"] is not None:
+            values[0] += " (0.5 is chance)"
         lines = []
         if self.synthetic:
             lines.append(

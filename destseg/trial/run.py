@@ -79,6 +79,8 @@ def _begin(project: Project, category: str, photographs: Photographs, settings: 
     changes = project.begin(category, photographs, text)
     if changes:
         log.warning("starting over in %s: %s", project.shown, "; ".join(changes))
+    elif "heatmaps" in project.record.done:
+        log.info("an earlier run has done this; remove %s to repeat it", project.shown)
     elif project.record.done[1:]:
         log.info("going on after: %s", ", ".join(project.record.done))
 
@@ -93,9 +95,17 @@ def _steps(category: str, photographs: Photographs, where: str, settings: str) -
             act=lambda category: check(category, photographs, where, settings),
         ),
         Step(name="teacher", doing="taking the teacher", output=build / TEACHER, act=_teacher),
-        Step(name="student", doing="training the student", output=build / STUDENT, act=_student),
         Step(
-            name="segmentation", doing="training the segmentation net", output=build / SEGMENTATION, act=_segmentation
+            name="student",
+            doing="the first training, of the student",
+            output=build / STUDENT,
+            act=_student,
+        ),
+        Step(
+            name="segmentation",
+            doing="the second training, of the segmentation net",
+            output=build / SEGMENTATION,
+            act=_segmentation,
         ),
         Step(name="evaluation", doing="calibrating and measuring", output=build / "metrics.json", act=_evaluation),
         Step(name="package", doing="packaging the model", output=build / "package", act=_package),

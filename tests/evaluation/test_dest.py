@@ -7,14 +7,15 @@ from torch.nn import functional as F
 
 from destseg.evaluation.dest import recording
 from destseg.inference.scorer import TorchScorer
-from destseg.model.network import DeSTSeg, dest, image_scores
-from destseg.model.resnet18 import ResNet18
+from destseg.model.network import dest, image_scores
+
+from ..compact import NETWORKS, untrained
 
 
-@pytest.fixture(scope="module")
-def scorer():
+@pytest.fixture(scope="module", params=NETWORKS)
+def scorer(request):
     torch.manual_seed(0)
-    network = DeSTSeg(8).train()
+    network = untrained(request.param).train()
     network(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))  # BatchNorm statistics that are not the initial
     return TorchScorer(network, torch.device("cpu"), batch=2)
 
@@ -30,7 +31,7 @@ def test_they_are_those_of_teacher_and_student_alone_and_the_network_scores_as_e
         np.testing.assert_array_equal(one, other)
     scores, maps = found.joined(64)
     with torch.inference_mode():
-        x = ResNet18().normalise(IMAGES)
+        x = scorer.network.teacher.normalise(IMAGES)
         small = dest(scorer.network.teacher(x), scorer.network.student(x))
         expected = F.interpolate(small, (64, 64), mode="bilinear", align_corners=False)[:, 0]
     np.testing.assert_allclose(maps, expected.numpy(), rtol=1e-3, atol=1e-6)
@@ -46,7 +47,7 @@ def test_teacher_and_student_run_once_for_each_batch_and_nothing_is_recorded_aft
     ]
     with recording(scorer.network) as found:
         scorer.score(IMAGES)
-    assert sorted(runs) == ["ResNet18"] * 3 + ["Student"] * 3
+    assert sorted(runs) == [type(scorer.network.teacher).__name__] * 3 + ["Student"] * 3
     scorer.score(IMAGES)
     assert len(found.joined(64)[0]) == len(IMAGES)
     for hook in hooks:

@@ -34,8 +34,17 @@ SETTINGS: dict[str, Any] = {
     "categories": {NAME: {}},
 }
 PLAIN = {"encoder_decoder": False}  # exported in half the time, too
+COMPACT = {"network": "compact", "reduction": "mean", "optimiser": "adamw", "lr": 0.002}
 # settings of `student` and of `segmentation`, and what the model card then says
 ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, str, bool]]] = {
+    "compact": (COMPACT, {}, (8, "product", True)),
+    "compact, no denoising, no L1, concatenated": (
+        {**COMPACT, "denoising": False},
+        {"l1": False, "inputs": "concatenated"},
+        (8, "concatenated", True),
+    ),
+    "compact, no encoder-decoder, distances": ({**COMPACT, **PLAIN}, {"inputs": "distances"}, (8, "distances", False)),
+    "compact, no segmentation net": (COMPACT, {"net": False}, (0, "product", True)),
     "no denoising, no L1": ({"denoising": False}, {"l1": False}, (8, "product", True)),
     "no encoder-decoder, concatenated": (PLAIN, {"inputs": "concatenated"}, (8, "concatenated", False)),
     "no encoder-decoder, distances": (PLAIN, {"inputs": "distances"}, (8, "distances", False)),
@@ -71,6 +80,8 @@ def test_an_ablation_is_trained_evaluated_and_packaged_alike(
     first: dict[str, Any], second: dict[str, Any], shape: tuple[int, str, bool]
 ) -> None:
     write_params(first, second)
+    compact = first.get("network") == "compact"
+    fetch(TeacherSettings(source="efficientnet-lite0" if compact else "formula"), build_dir(NAME) / TEACHER)
     student.stage(NAME)
     segmentation.stage(NAME)
     evaluate(NAME)
@@ -85,6 +96,10 @@ def test_an_ablation_is_trained_evaluated_and_packaged_alike(
         predictor = Predictor.load(build_dir(NAME) / "package" / name)
         card = predictor.card
         assert (card.segmentation_width, card.segmentation_inputs, card.encoder_decoder) == shape
+        assert (card.network, card.backbone) == (
+            ("compact", "efficientnet-lite0") if compact else ("paper", "resnet18")
+        )
+        assert card.teacher["backbone"] == card.backbone
         found = list(predictor.predict(paths))
         unit = maps.max()
         np.testing.assert_allclose([p.score for p in found], scores, atol=TOLERANCE * unit)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from destseg.model.calibration import Calibration
 from destseg.model.card import ModelCard
 from destseg.model.network import DeSTSeg
 
+from ..compact import NETWORKS, untrained
+
 SIZE = 64
 
 
@@ -26,10 +29,10 @@ def images() -> torch.Tensor:
     return torch.randint(0, 256, (3, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 
 
-@pytest.fixture(scope="module")
-def network() -> DeSTSeg:
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> DeSTSeg:
     torch.manual_seed(0)
-    network = DeSTSeg(8).train()
+    network = untrained(request.param).train()
     for _ in range(3):  # BatchNorm statistics that are not the initial ones
         network(torch.randint(0, 256, (4, 3, SIZE, SIZE), dtype=torch.uint8))
     return network.eval()
@@ -53,6 +56,8 @@ def package(network: DeSTSeg, images: torch.Tensor, tmp_path_factory: pytest.Tem
         size=SIZE,
         bit_depth=8,
         segmentation_width=8,
+        network=network.student.network,
+        backbone=network.teacher.name,
         teacher={"source": "formula", "sha256": "0" * 64},
         calibration=calibration,
         training_images="1" * 64,
@@ -61,26 +66,6 @@ def package(network: DeSTSeg, images: torch.Tensor, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("package")
     write_model(folder, network, card, images)
     return folder
-
-
-def test_the_compact_network_is_packaged_too_and_its_files_score_alike(images: torch.Tensor, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = DeSTSeg(8, network="compact", backbone="efficientnet-lite0").eval()
-    card = ModelCard(
-        category="washer",
-        size=SIZE,
-        bit_depth=8,
-        segmentation_width=8,
-        network="compact",
-        backbone="efficientnet-lite0",
-        teacher={"source": "efficientnet-lite0", "sha256": "0" * 64},
-        calibration=None,
-        training_images="1" * 64,
-        destseg="0.1.0",
-    )
-    write_model(tmp_path, network, card, images)
-    parity = json.loads((tmp_path / "parity.json").read_text())
-    assert parity["largest_difference"].keys() == {"model.safetensors", "model.onnx"}
 
 
 def as_photographs(images: torch.Tensor, folder: Path) -> list[Path]:
@@ -100,6 +85,23 @@ def test_packaged_files_score_as_the_network_does(
     np.testing.assert_allclose([p.score for p in found], scores, atol=TOLERANCE)
     np.testing.assert_allclose(np.stack([p.map for p in found]), maps, atol=TOLERANCE)
     assert predictor.card.category == "washer"
+    assert (predictor.card.network, predictor.card.backbone) == (network.student.network, network.teacher.name)
+
+
+def test_a_card_of_before_there_were_two_networks_is_one_of_the_papers(
+    package: Path, network: DeSTSeg, images: torch.Tensor, tmp_path: Path
+) -> None:
+    shutil.copytree(package, tmp_path / "old")
+    card = json.loads((package / "model.json").read_text())
+    shape = [card.pop(name) for name in ("network", "backbone")]
+    (tmp_path / "old/model.json").write_text(json.dumps({**card, "format": 1}))
+    if network.student.network == "compact":
+        with pytest.raises(Error, match=r"model\.safetensors: .* expected .* for DeSTSeg"):
+            Predictor.load(tmp_path / "old")
+        return
+    found = Predictor.load(tmp_path / "old")
+    assert [found.card.network, found.card.backbone] == shape == ["paper", "resnet18"]
+    assert np.array_equal(found.scorer.score(images)[0], Predictor.load(package).scorer.score(images)[0])
 
 
 def test_only_the_score_above_the_threshold_is_anomalous(package: Path, images: torch.Tensor, tmp_path: Path) -> None:

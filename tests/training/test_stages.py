@@ -5,19 +5,22 @@ What a step does: test_steps.py.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from destseg import Error
-from destseg.model.student import Student
+from destseg.model.student import Network, Student
 from destseg.model.teacher import new_teacher
 from destseg.training import loop, segmentation, student
-from destseg.training.checkpoint import checkpoint
+from destseg.training.checkpoint import Checkpoint, checkpoint
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
 from destseg.training.synthesis import Batch, Synthesis, SynthesisSettings, seeded
+
+from ..compact import NETWORKS, lite0, teacher_for
 
 CPU = torch.device("cpu")
 
@@ -31,19 +34,32 @@ def synthesis(side: int = 64, crop: int | None = None) -> Synthesis:
     return Synthesis(images, textures, SynthesisSettings(crop=crop), seeded(0, "training"))
 
 
-def train_student(steps: int = 3, **settings: float) -> tuple[Student, list[tuple[int, list[float]]]]:
+def train_student(
+    steps: int = 3, network: Network = "paper", **settings: Any
+) -> tuple[Student, list[tuple[int, list[float]]]]:
     torch.manual_seed(5)
-    wanted = StudentSettings(steps=steps, batch=2, precision="float32", **settings)
-    return student.train(new_teacher(), synthesis(), wanted, seed=0)
+    wanted = StudentSettings(steps=steps, batch=2, precision="float32", network=network, **settings)
+    return student.train(teacher_for(network), synthesis(), wanted, seed=0)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
-def test_the_student_learns_and_a_second_run_ends_with_the_same_bits() -> None:
-    first, rows = train_student(8, lr=0.05)
-    again, _ = train_student(8, lr=0.05)
+COMPACT: dict[str, Any] = {
+    "network": "compact",
+    "reduction": "mean",
+    "optimiser": "adamw",
+    "lr": 0.002,
+    "encoder_lr_share": 0.3,
+    "schedule": "cosine",
+}
+
+
+@pytest.mark.parametrize("settings", [{"lr": 0.05}, COMPACT], ids=NETWORKS)
+def test_the_student_learns_and_a_second_run_ends_with_the_same_bits(settings: dict[str, Any]) -> None:
+    first, rows = train_student(8, **settings)
+    again, _ = train_student(8, **settings)
     assert equal(first, again)
     assert [number for number, _ in rows] == list(range(1, 9))
     assert rows[-1][1][0] < rows[0][1][0]
@@ -113,6 +129,33 @@ def test_what_was_trained_before_memory_ran_out_stays(tmp_path: Path, monkeypatc
         assert len(state["rows"]) == 2
 
 
+def test_a_compact_training_that_is_cut_short_goes_on_and_ends_with_the_bits_of_one_that_was_not(
+    tmp_path: Path,
+) -> None:
+    """Both stages, and the second has a student of the first; a killed process: test_checkpoint.py."""
+    second = SegmentationSettings(steps=4, batch=2, width=8, optimiser="adamw", schedule="cosine", precision="float32")
+    first = StudentSettings(steps=4, batch=2, precision="float32", **COMPACT)
+    learnt, _ = student.train(lite0(), synthesis(), first, seed=0)
+
+    def prepared(stage: str) -> loop.Training:
+        if stage == "student":
+            return student.prepared(lite0(), synthesis(), first, seed=0)[1]
+        return segmentation.prepared(lite0(), learnt, synthesis(), second, seed=0)[1]
+
+    for stage in ("student", "segmentation"):
+        whole, cut, resumed = prepared(stage), prepared(stage), prepared(stage)
+        saved = Checkpoint(tmp_path / f"{stage}.pt", every=0)
+        rows = loop.run(whole)
+        with pytest.raises(Error, match="has not enough memory"):
+            loop.run(exhausted(cut, after=2), saved)
+        state = saved.load(CPU)
+        assert state is not None
+        assert len(state["rows"]) == 2
+        assert loop.run(resumed, saved) == rows
+        assert equal(resumed.network, whole.network), stage
+        assert not equal(cut.network, whole.network)
+
+
 def test_a_cosine_schedule_ends_at_nothing_and_a_constant_one_stays() -> None:
     def rates(schedule: loop.Schedule) -> list[float]:
         optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 2.0)
@@ -127,10 +170,19 @@ def test_a_cosine_schedule_ends_at_nothing_and_a_constant_one_stays() -> None:
     assert rates("cosine") == pytest.approx([2.0, 1.7071068, 1.0, 0.2928932, 0.0])
 
 
-def test_bfloat16_trains_too() -> None:
-    settings = StudentSettings(steps=1, batch=2, precision="bfloat16")
-    _, rows = student.train(new_teacher(), synthesis(), settings, seed=0)
-    assert 0 < rows[0][1][0] < 6
+@pytest.mark.parametrize("network", NETWORKS)
+def test_bfloat16_trains_both_stages_as_float32_does_but_for_its_rounding(network: Network) -> None:
+    torch.manual_seed(0)
+    teacher, losses = teacher_for(network), []
+    for precision in ("float32", "bfloat16"):
+        first = StudentSettings(steps=1, batch=2, network=network, lr=1e-3, reduction="mean", precision=precision)
+        learnt, rows = student.train(teacher, synthesis(), first, seed=0)
+        second = SegmentationSettings(steps=1, batch=2, width=8, precision=precision)
+        outlines, more = segmentation.train(teacher, learnt, synthesis(), second, seed=0)
+        assert all(weight.isfinite().all() for part in (learnt, outlines) for weight in part.state_dict().values())
+        losses.append([*rows[0][1], *more[0][1]])
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]
 
 
 def test_a_prior_is_what_the_net_says_before_it_has_learned() -> None:

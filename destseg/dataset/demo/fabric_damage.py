@@ -73,9 +73,9 @@ def _fray(rng: np.random.Generator, shape: tuple[int, int], x: float, y: float, 
 def _broken_thread(rng: np.random.Generator, cloth: Cloth) -> Damage:
     px, py, pu, pv = _place(rng, cloth)
     warp = bool(rng.random() < 0.5)
-    half = rng.uniform(2.5, 3.5) if rng.random() < 0.1 else rng.uniform(5.0, 9.0)
+    half = rng.uniform(2.0, 3.0) if rng.random() < 0.2 else rng.uniform(4.0, 9.0)
     across, along = (pu, pv) if warp else (pv, pu)
-    count = 2 + int(rng.random() < 0.5)
+    count = 1 + int(rng.random() < 0.65)
     runs = [
         Run(warp=warp, index=int(across) + k, start=along - half + rng.normal(0, 0.5), stop=along + half)
         for k in range(count)
@@ -93,7 +93,7 @@ def _broken_thread(rng: np.random.Generator, cloth: Cloth) -> Damage:
 
 def _hole(rng: np.random.Generator, cloth: Cloth) -> Damage:
     px, py, _, _ = _place(rng, cloth)
-    radius = rng.uniform(6, 8) if rng.random() < 0.12 else rng.uniform(10, 20)
+    radius = rng.uniform(5, 7) if rng.random() < 0.2 else rng.uniform(10, 20)
     depth = blob(rng, cloth.at, (px, py), radius, rough=0.16)
     loose = np.zeros_like(cloth.u)
     for _ in range(rng.integers(8, 16)):
@@ -112,7 +112,7 @@ def _misweave(rng: np.random.Generator, cloth: Cloth) -> Damage:
     _, _, pu, pv = _place(rng, cloth)
     warp = bool(rng.random() < 0.5)
     across, along = (pu, pv) if warp else (pv, pu)
-    if rng.random() < 0.12:  # one thread, a few crossings
+    if rng.random() < 0.25:  # one thread, a few crossings
         half, threads = rng.uniform(3.0, 4.5), [0]
     else:  # a harness that did not lift: every second thread floats
         half, threads = rng.uniform(3.0, 7.0), [int(k) for k in 2 * np.arange(rng.integers(2, 5))]
@@ -128,7 +128,7 @@ def _snag(rng: np.random.Generator, cloth: Cloth) -> Damage:
     px, py, pu, pv = _place(rng, cloth)
     warp = bool(rng.random() < 0.5)
     across, along, on = (cloth.u - pu, cloth.v - pv, np.pi / 2) if warp else (cloth.v - pv, cloth.u - pu, 0.0)
-    length, width = rng.uniform(2.5, 4.5), rng.uniform(0.8, 1.3)
+    length, width = rng.uniform(2.0, 4.0), rng.uniform(0.6, 1.0)
     gather = rng.uniform(0.7, 1.0) * np.exp(-((across / width) ** 2) - (along / length) ** 2) * along
     pull = (np.zeros_like(cloth.u), -gather) if warp else (-gather, np.zeros_like(cloth.u))
     middle, thread = (pv, pu) if warp else (pu, pv)
@@ -136,7 +136,7 @@ def _snag(rng: np.random.Generator, cloth: Cloth) -> Damage:
     taut = Run(warp=warp, index=int(thread), start=middle - reach, stop=middle + reach)
     # The yarn that was drawn out stands off the cloth in a loop.
     side = on + rng.choice([-1, 1]) * np.pi / 2
-    size = rng.uniform(10, 16)
+    size = rng.uniform(7, 13)
     turn = np.linspace(-0.35, np.pi + 0.35, 20)
     lean = rng.uniform(-0.5, 0.5)
     loop = [
@@ -146,13 +146,13 @@ def _snag(rng: np.random.Generator, cloth: Cloth) -> Damage:
         )
         for t in turn
     ]
-    loose = strokes(cloth.at.shape, [loop], 4.2, 0.5)
+    loose = strokes(cloth.at.shape, [loop], 3.0, 0.5)
     return Damage(pull=(pull[0].astype(np.float32), pull[1].astype(np.float32)), loose=loose, floats=[taut])
 
 
 def _stain(rng: np.random.Generator, cloth: Cloth) -> Damage:
     px, py, _, _ = _place(rng, cloth)
-    faint = rng.random() < 0.12
+    faint = rng.random() < 0.2
     depth = blob(rng, cloth.at, (px, py), rng.uniform(11, 27), rough=0.3)
     wick = depth + 1.2 * np.cos(2 * np.pi * cloth.u) * np.cos(2 * np.pi * cloth.v)  # yarn soaks further than the gaps
     film = ramp(wick, -1.5, 1.5) * (0.72 + 0.28 * ramp(depth, 4.0, 0.0) + 0.1 * turbulence(rng, cloth.at.shape, 16, 2))

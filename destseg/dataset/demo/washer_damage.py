@@ -41,7 +41,7 @@ class Damage:
 
 
 def _scratch(rng: np.random.Generator, at: Grid, pose: Pose) -> Damage:
-    faint = rng.random() < 0.12
+    faint = rng.random() < 0.25
     length = rng.uniform(20, 32) if faint else rng.uniform(34, 70)
     angle = rng.uniform(0, 2 * np.pi)
     middle = pose.point(rng.uniform(pose.inner + 14, pose.outer - 14), angle)
@@ -52,12 +52,12 @@ def _scratch(rng: np.random.Generator, at: Grid, pose: Pose) -> Damage:
     for _ in range(rng.integers(0, 3)):
         near = (start[0] + rng.normal(0, 3.5), start[1] + rng.normal(0, 3.5))
         lines.append(curve(rng, near, heading + rng.normal(0, 0.06), length * rng.uniform(0.3, 0.9), bend=0.3))
-    groove = strokes(at.shape, lines[:1], rng.uniform(2.8, 4.0), 0.7)
+    groove = strokes(at.shape, lines[:1], rng.uniform(1.6, 2.4), 0.55)
     for line in lines[1:]:
-        groove = np.maximum(groove, 0.8 * strokes(at.shape, [line], 2.4, 0.6))
-    burr = strokes(at.shape, lines, 5.6, 1.4)
+        groove = np.maximum(groove, 0.8 * strokes(at.shape, [line], 1.5, 0.5))
+    burr = strokes(at.shape, lines, 3.6, 1.1)
     chatter = 1 + 0.2 * cloud(rng, at.shape, 40, 40)
-    depth = rng.uniform(0.9, 1.2) if faint else rng.uniform(2.0, 3.0)
+    depth = rng.uniform(0.6, 0.8) if faint else rng.uniform(1.4, 2.2)
     return Damage(height=(0.45 * burr - 1.3 * groove) * chatter * np.float32(depth))
 
 
@@ -65,10 +65,10 @@ def _dent(rng: np.random.Generator, at: Grid, pose: Pose) -> Damage:
     height = np.zeros_like(at.x)
     angle = rng.uniform(0, 2 * np.pi)
     for _ in range(rng.integers(1, 4)):
-        radius = rng.uniform(5.5, 10.0)
+        radius = rng.uniform(4.0, 8.5)
         centre = pose.point(rng.uniform(pose.inner + radius + 5, pose.outer - radius - 5), angle + rng.normal(0, 0.25))
         inside = blob(rng, at, centre, radius, rough=0.12)
-        depth = rng.uniform(1.5, 2.6)
+        depth = rng.uniform(0.9, 1.7)
         height += depth * (0.35 * ramp(inside, -3.0, 0.5) - 1.6 * ramp(inside, -0.5, 0.75 * radius))
     return Damage(height=height)
 
@@ -106,7 +106,7 @@ def _stain(rng: np.random.Generator, at: Grid, pose: Pose) -> Damage:
         red = rng.uniform(0.26, 0.36)
         return Damage(cover=cover.astype(np.float32), colour=(red, red * 0.40, red * 0.15), gloss=0.08)
     # oil: a dark film, thicker where it has crept to its border
-    thin = rng.random() < 0.12
+    thin = rng.random() < 0.3
     film = ramp(depth, -0.8, 1.2) * (0.74 + 0.24 * ramp(depth, 4.5, 0.3) + 0.08 * turbulence(rng, at.shape, 12, 3))
     strength = rng.uniform(0.5, 0.65) if thin else rng.uniform(0.85, 1.0)
     cover = np.clip(film * strength, 0, 1)
