@@ -146,7 +146,7 @@ def test_the_report_stands_alone_and_says_how_the_truth_was_resized():
     text = shown()
     assert "masks are resized bilinearly to 64x64 pixels" in text
     assert "It takes 299 held-out normal images" in text
-    assert "network paper, teacher formula" in text
+    assert "Network paper, teacher formula" in text
     assert f"teacher formula (backbone resnet18, licence: not recorded), from the file with SHA-256 {'ab' * 32}" in text
     assert "<b>hole" not in page
     assert "&lt;b&gt;hole" in page

@@ -89,7 +89,7 @@ def test_an_imported_checkpoint_is_evaluated_and_packaged(empty: Path, state: St
     }
     report = (build_dir(NAME) / "evaluation/report.html").read_text(encoding="utf-8")
     assert "checkpoint (backbone resnet18, licence: not known)" in report
-    assert "network paper, teacher checkpoint" in report
+    assert "Network paper, teacher checkpoint" in report
     paths = [sample.path for sample in samples(dataset_dir(NAME), "test")]
     with torch.no_grad():
         expected, _ = published_forward(state, load_all(paths, predictor.image))

@@ -87,8 +87,10 @@ def test_two_processes_end_with_the_weights_of_one(
     monkeypatch.undo()
     whole = train_both()  # over the whole batch: another training, so that the comparison can fail
     starts = [weights(module) for module in untrained()]
-    for two, one, other, start in zip(found[1], expected, whole, starts, strict=True):
-        print("APART", apart(two, one, start), apart(two, other, start))
+    # Of the compact student 0.05 was seen beside 2.7 for the whole batch.
+    for two, one, other, start, bound in zip(found[1], expected, whole, starts, (0.02, 0.02, 0.1, 0.02), strict=True):
+        assert apart(two, one, start) < bound
+        assert apart(two, other, start) > 0.2
 
 
 def untrained() -> list[nn.Module]:
