@@ -171,7 +171,7 @@ def test_the_report_names_every_file_behind_it_by_its_hash(evaluated):
     text = shown()
     for path in (build_dir("plate") / name for name in (TEACHER, STUDENT, SEGMENTATION, "accepted.json")):
         assert f"{path.name} SHA-256 {files.sha256(path)}" in text
-    assert f"formula , from the file with SHA-256 {'ab' * 32}" in text
+    assert f"formula (backbone resnet18, licence: not recorded), from the file with SHA-256 {'ab' * 32}" in text
     assert "8 for training, 4 held out for the calibration" in text
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from destseg.local import child, children, loopback
@@ -62,8 +63,12 @@ def test_what_ends_is_started_again_and_its_last_line_is_told(tmp_path: Path, ca
 def test_a_kill_is_called_by_its_name_and_what_stays_of_the_group_is_ended(tmp_path: Path) -> None:
     found = make(tmp_path, "import time; time.sleep(600)")
     found.start()
-    guard = next(process for process in children.owned(tmp_path) if "guard.py" in " ".join(process.cmdline()))
-    guard.kill()  # what it guarded goes on, and would hold the port
+
+    def guards() -> list[psutil.Process]:
+        return [process for process in children.owned(tmp_path) if "guard.py" in " ".join(process.cmdline())]
+
+    tend_until(found, lambda: bool(guards()))  # a busy machine takes a while to start it
+    guards()[0].kill()  # what it guarded goes on, and would hold the port
     tend_until(found, lambda: found.state == "waiting")
     assert found.last_exit is not None
     assert found.last_exit.startswith("killed by SIGKILL at ")
