@@ -63,7 +63,7 @@ def pictures(folder: Path, size: int, device: torch.device) -> tuple[torch.Tenso
 def stages(
     network: Network, source: tuple[torch.Tensor, torch.Tensor], *, batch: int, width: int, precision: Precision
 ) -> list[Callable[[], loop.Training]]:
-    """Both stages on these pictures, each made anew at every call, at the preset's length."""
+    """Both stages on these pictures, each made again at every call, at the preset's length."""
     settings = SynthesisSettings(quarter_turns=True, max_degrees=5, own_share=OWN_SHARE[network])
     synthesis = Synthesis(*source, settings, seeded(0, "bench"))
     teacher, frozen = networks(network)

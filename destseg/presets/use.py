@@ -20,7 +20,7 @@ class Used:
     changed: tuple[str, ...]
     """Settings that were written or taken away, such as student.steps."""
     retrained: dict[str, str]
-    """The categories that `dvc repro` trains anew, and the preset that each of them uses now."""
+    """The categories that `dvc repro` trains again, and the preset that each of them uses now."""
 
     def __str__(self) -> str:
         where = f"below categories.{self.category}" if self.category else "at its top level"
