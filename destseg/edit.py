@@ -1,6 +1,6 @@
 """Changes single settings of params.yaml; every byte that is not theirs stays: comments, order, spelling, blank lines.
 
-A YAML library that loads and dumps the whole file moves comments, drops those behind what is removed, and changes spellings.
+A YAML library that loads and dumps the whole file moves comments, drops some with what is removed, and respells values.
 """
 
 from collections.abc import Iterator, Sequence
