@@ -69,7 +69,7 @@ class Demo:
             self.publish_datasets()
             self.fill_inboxes()
             challengers = self.retrain(fresh=self.ingest())
-            self.reproduce()
+            self.fetch_reports()
             champions = {category: self.promote(category) for category in self.categories}
             for category, champion in champions.items():
                 self.score(category, champion)
@@ -111,6 +111,7 @@ class Demo:
             self.progress.doing(f"{category}: pushing dataset version {added.version}")
             versions.dvc(self.checkout, "push", str(versions.pointer(category)))
             self.repository.publish(f"{category}: first dataset version {added.version}")
+            remove(rendered)
             remove(dataset_dir(category, self.checkout))  # DVC would take it for a change once there is a next version
 
     def fill_inboxes(self) -> None:
@@ -125,6 +126,7 @@ class Demo:
             for path in photographs:
                 s3.upload(BUCKET, f"{prefix(category)}{path.name}", path.read_bytes())
             self.progress.say(f"{category}: {len(photographs)} photographs are in the inbox")
+            remove(batch)
 
     def ingest(self) -> list[str]:
         """The flow `ingest` for each category whose inbox is not empty; those categories."""
@@ -150,21 +152,22 @@ class Demo:
         known |= {category: done["model_uri"] for category, done in self.crew.flows("retrain", waiting).items()}
         return {category: str(address) for category, address in known.items()}
 
-    def reproduce(self) -> None:
-        """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; copies the reports."""
+    def fetch_reports(self) -> None:
+        """Brings the results into the checkout with `dvc repro --pull`, which trains nothing; keeps the reports."""
         keys = {category: stages.training_key(self.checkout, category) for category in self.categories}
         reports = {category: self.folder / "reports" / category for category in self.categories}
         stale = [name for name in self.categories if _read(reports[name] / "training-key") != keys[name]]
         if not stale:
             return
-        self.progress.doing("fetching the results with `dvc repro --pull`")
-        versions.dvc(self.checkout, "repro", "--pull", *(f"package@{name}" for name in stale))
+        self.progress.doing("fetching the reports with `dvc repro --pull`")
+        versions.dvc(self.checkout, "repro", "--pull", *(f"evaluate@{name}" for name in stale))
         for name in stale:
             with replacing(reports[name]) as fresh:
                 build = build_dir(name, self.checkout)
                 shutil.copytree(build / "evaluation", fresh)
                 shutil.copytree(build / "validation", fresh / "validation")
                 write_text(fresh / "training-key", keys[name])
+            remove(build)  # the models, which DVC's cache has too
 
     def promote(self, category: str) -> Entry:
         """The champion's entry in the history; the first challenger is promoted, later ones wait for a person."""

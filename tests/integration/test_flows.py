@@ -14,11 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
 from PIL import Image
 
 from destseg import Error
 from destseg.dataset.demo import render_image
+from destseg.edit import editing
+from destseg.evaluation.predict import predict
 from destseg.local.demo import demo
 from destseg.local.demo_settings import DemoSettings
 from destseg.local.environment import BUCKET, applied
@@ -26,6 +30,10 @@ from destseg.local.prefect_api import call
 from destseg.local.servers import Servers
 from destseg.local.summary import METRICS, Summary
 from destseg.local.up import up
+from destseg.presets.use import use
+from destseg.registry.addresses import resolve
+from destseg.registry.compare import compare
+from destseg.registry.promotion import promote, rollback
 from destseg.storage import s3, versions
 from destseg.storage.process import run
 
@@ -42,10 +50,16 @@ SETTINGS = DemoSettings(
         "split": {"calibration_share": 0.4},
         "teacher": {"source": "formula"},
         "texture": {"count": 8},
-        "student": {"steps": 2, "batch": 2, "encoder_decoder": False},  # a package of 45 MB instead of 220
+        # a package of 45 MB instead of 220
+        "student": {"network": "paper", "steps": 2, "batch": 2, "encoder_decoder": False},
         "segmentation": {"width": 16, "steps": 2, "batch": 2},
     },
 )
+COMPACT = {
+    "teacher": {"source": "efficientnet-lite0"},
+    "student": {"steps": 2, "batch": 2, "encoder_decoder": True},
+    "segmentation": {"width": 16, "steps": 2, "batch": 2},
+}
 RUN = f"""
 import logging, sys
 from pathlib import Path
@@ -123,8 +137,24 @@ def test_a_flow_runs_without_a_prefect_server(servers: Servers) -> None:
     assert (result["accepted"], result["dataset_version"]) == (0, None)
 
 
-def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(folder: Path, finished: Summary) -> None:
-    """A run of `ingest` emits the event that starts `retrain`, on a real worker; `up` starts again what is killed."""
+def use_compact(servers: Servers, clone: Path) -> None:
+    """An engineer moves the category to the compact network, trained for two steps, and pushes that."""
+    versions.git(clone.parent, "clone", "--quiet", servers.env["DESTSEG_ORIGIN"], str(clone))
+    use("compact", "washer", clone)
+    with editing(clone / "params.yaml") as params:
+        for section, settings in COMPACT.items():
+            for name, value in settings.items():
+                params.put(("categories", "washer", section, name), value)
+    versions.git(clone, "commit", "--quiet", "--all", "-m", "washer on the compact network")
+    versions.git(clone, "push", "--quiet", "origin", "HEAD")
+
+
+@pytest.fixture(scope="module")
+def challenged(folder: Path, finished: Summary, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The newest challenger's link, after a new photograph, another network and the death of the Prefect server.
+
+    A run of `ingest` emits the event that starts `retrain`, on a real worker; `up` starts again what is killed.
+    """
     assert finished.categories["washer"].challenger is None
     states: dict[str, str] = {}
     links = []
@@ -144,6 +174,7 @@ def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(fold
             (ingest,) = call(servers.env, "deployments/filter", {"deployments": {"name": {"any_": ["ingest"]}}})
             dropped.append(photograph())
             with applied(servers.env):
+                use_compact(servers, tmp_path_factory.mktemp("engineer") / "clone")
                 s3.upload(BUCKET, "inbox/washer/late.png", dropped[0])
             call(servers.env, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
         runs = [
@@ -167,7 +198,43 @@ def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(fold
     up(PROJECT, folder=folder, until=done)
     assert killed
     assert states["ingest-washer"] == "COMPLETED"
-    assert "models/destseg-washer-candidates/versions/2" in links[0]
+    return str(links[0])
+
+
+def test_new_photographs_become_a_challenger_though_the_prefect_server_dies(challenged: str) -> None:
+    assert "models/destseg-washer-candidates/versions/2" in challenged
+
+
+def test_champion_and_challenger_may_be_of_either_network(servers: Servers, challenged: str, tmp_path: Path) -> None:
+    assert challenged
+    clone = tmp_path / "clone"
+    with applied(servers.env):
+        versions.git(tmp_path, "clone", "--quiet", servers.env["DESTSEG_ORIGIN"], str(clone))
+        versions.use_cache(clone, Path(servers.env["DESTSEG_CACHE"]) / "dvc")
+        versions.dvc(clone, "pull", "data/mvtec/washer.dvc")
+
+        assert networks() == ("paper", "compact")
+        assert not compare("washer", root=clone).created  # the flow has compared the two
+        promote("washer", who="Ada", why="two steps prove nothing here", override=True, root=clone)
+        assert networks() == ("compact", "compact")
+
+        picture = clone / "data/mvtec/washer/test/good/000.png"
+        address = "models:/destseg-washer@champion"
+        (expected,) = predict(resolve(address), [picture], None)
+        served = mlflow.pyfunc.load_model(address).predict(pd.DataFrame({"image": [str(picture)]})).iloc[0]
+        assert served["score"] == pytest.approx(expected["score"], abs=2e-6)  # which is rounded to six digits
+
+        other = compare("washer", version=1, root=clone)
+        assert (other.created, other.champion) == (True, "models:/destseg-washer/2")
+        assert rollback("washer", who="Ada", why="tried").version == 3
+        assert networks() == ("paper", "compact")
+
+
+def networks() -> tuple[str, str]:
+    """The networks of the champion and of the newest challenger, as their cards say."""
+    addresses = ("models:/destseg-washer@champion", "models:/destseg-washer-candidates@challenger")
+    champion, challenger = (json.loads((resolve(address) / "model.json").read_text()) for address in addresses)
+    return champion["network"], challenger["network"]
 
 
 def photograph() -> bytes:
