@@ -137,14 +137,16 @@ def test_a_flow_runs_without_a_prefect_server(servers: Servers) -> None:
     assert (result["accepted"], result["dataset_version"]) == (0, None)
 
 
-def use_compact(servers: Servers, clone: Path) -> None:
+def use_compact(origin: Path, clone: Path) -> None:
     """An engineer moves the category to the compact network, trained for two steps, and pushes that."""
-    versions.git(clone.parent, "clone", "--quiet", servers.env["DESTSEG_ORIGIN"], str(clone))
+    versions.git(clone.parent, "clone", "--quiet", str(origin), str(clone))
     use("compact", "washer", clone)
     with editing(clone / "params.yaml") as params:
         for section, settings in COMPACT.items():
             for name, value in settings.items():
                 params.put(("categories", "washer", section, name), value)
+    versions.git(clone, "config", "user.name", "Ada")
+    versions.git(clone, "config", "user.email", "ada@example.com")
     versions.git(clone, "commit", "--quiet", "--all", "-m", "washer on the compact network")
     versions.git(clone, "push", "--quiet", "origin", "HEAD")
 
@@ -156,6 +158,7 @@ def challenged(folder: Path, finished: Summary, tmp_path_factory: pytest.TempPat
     A run of `ingest` emits the event that starts `retrain`, on a real worker; `up` starts again what is killed.
     """
     assert finished.categories["washer"].challenger is None
+    use_compact(folder / "origin.git", tmp_path_factory.mktemp("engineer") / "clone")
     states: dict[str, str] = {}
     links = []
     dropped: list[bytes] = []
@@ -174,7 +177,6 @@ def challenged(folder: Path, finished: Summary, tmp_path_factory: pytest.TempPat
             (ingest,) = call(servers.env, "deployments/filter", {"deployments": {"name": {"any_": ["ingest"]}}})
             dropped.append(photograph())
             with applied(servers.env):
-                use_compact(servers, tmp_path_factory.mktemp("engineer") / "clone")
                 s3.upload(BUCKET, "inbox/washer/late.png", dropped[0])
             call(servers.env, f"deployments/{ingest['id']}/create_flow_run", {"parameters": {"category": "washer"}})
         runs = [
