@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from destseg.tuning import PRIMITIVES, SPINS
+
 PROGRAM = """
 import resource, sys
 from destseg.tuning import tune_process
@@ -41,14 +43,23 @@ def test_freed_memory_is_taken_again() -> None:
     assert own_choice > plain / 2
 
 
-def spins(**variables: str) -> str:
-    program = "import os, destseg.tuning as t; t.tune_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
-    env = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+OTHERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+
+
+def tuned(name: str, **variables: str) -> str:
+    program = f"import os, destseg.tuning as t; t.tune_process(); print(os.environ.get('{name}'))"
+    env = {name: value for name, value in os.environ.items() if name not in OTHERS}
     command = [sys.executable, "-c", program]
     return subprocess.run(command, env=env | variables, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def test_threads_sleep_soon_unless_the_user_says_otherwise() -> None:
-    assert spins() == "1000"
-    assert spins(OMP_WAIT_POLICY="ACTIVE") == "None"
-    assert spins(GOMP_SPINCOUNT="7") == "7"
+    assert tuned("GOMP_SPINCOUNT") == str(SPINS)
+    assert tuned("GOMP_SPINCOUNT", OMP_WAIT_POLICY="ACTIVE") == "None"
+    assert tuned("GOMP_SPINCOUNT", GOMP_SPINCOUNT="7") == "7"
+
+
+def test_more_compiled_operations_are_kept_unless_the_user_says_otherwise() -> None:
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    assert tuned(name) == str(PRIMITIVES)
+    assert tuned(name, ONEDNN_PRIMITIVE_CACHE_CAPACITY="7") == "7"

@@ -4,6 +4,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +91,7 @@ def infer(device: torch.device, *, size: int, batch: int, width: int, repeats: i
         for network in BACKBONES:
             scorers |= _scorers(network, widths[network], size, batch, device, Path(folder))
     found = {key: scorer.score(images) for key, scorer in scorers.items()}
-    work = {network: gflop(lambda network=network: scorers[network, EAGER].score(images)) for network in BACKBONES}  # type: ignore[misc]
+    work = {network: gflop(partial(scorers[network, EAGER].score, images)) for network in BACKBONES}
     rounds = [_round(scorers, images, device) for _ in range(repeats + 1)][1:]
     best = {network: _best(network, rounds) for network in BACKBONES}
     in_float32, in_best = (
@@ -151,7 +152,7 @@ def _round(scorers: dict[tuple[Network, str], Scorer], images: torch.Tensor, dev
     precisions = {_precision(runs) for _, runs in scorers}
     return _Round(
         {precision: peak_gflops(device, DTYPES[precision]) for precision in sorted(precisions)},
-        {key: again(lambda scorer=scorer: scorer.score(images)) for key, scorer in scorers.items()},  # type: ignore[misc]
+        {key: again(partial(scorer.score, images)) for key, scorer in scorers.items()},
     )
 
 

@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 
 from destseg.bench.machine import Machine, Spread, describe, gflop, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import write_pictures
-from destseg.bench.stages import WIDTHS, pictures, stages
+from destseg.bench.stages import WIDTHS, pictures, stages, step
 from destseg.model.device import Precision, has_bfloat16, tune
 from destseg.model.student import Network
 from destseg.training.loop import Training
@@ -97,7 +98,7 @@ def train(
         for precision in precisions:
             made = [make() for make in stages(network, source, batch=batch, width=channels, precision=precision)]
             runs[network, precision] = made
-            work[network] = [gflop(lambda training=training: _step(training)) for training in made]  # type: ignore[misc]
+            work[network] = [gflop(partial(step, training)) for training in made]
         memory = memory or peak_memory_mb(device)
     rounds = [_round(runs, device) for _ in range(steps + 1)][1:]
     single: dict[Network, list[Chosen]] = {network: ["float32", "float32"] for network in widths}
@@ -125,10 +126,6 @@ def train(
     )
 
 
-def _step(training: Training) -> None:
-    training.step(training.synthesis.batch(training.batch))
-
-
 def _round(runs: dict[tuple[Network, Chosen], list[Training]], device: torch.device) -> _Round:
     """Side by side, as machines that others use too are faster at one time than at another."""
     block = 20 if device.type == "cuda" else 1  # a GPU is not waited for after each step
@@ -136,7 +133,7 @@ def _round(runs: dict[tuple[Network, Chosen], list[Training]], device: torch.dev
     def seconds(training: Training) -> float:
         def steps() -> None:
             for _ in range(block):
-                _step(training)
+                step(training)
 
         return timed(steps, device) / block
 

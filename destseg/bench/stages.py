@@ -73,3 +73,8 @@ def stages(
         lambda: student.prepared(teacher, synthesis, first, seed=0)[1],
         lambda: segmentation.prepared(teacher, frozen, synthesis, second, seed=0)[1],
     ]
+
+
+def step(training: loop.Training) -> None:
+    """One step on images that are drawn and damaged anew."""
+    training.step(training.synthesis.batch(training.batch))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from destseg.bench import compact_train
 from destseg.bench.compact_train import DTYPES, CompactTraining
 from destseg.bench.machine import Machine, describe, gflop, load, peak_gflops, peak_memory_mb, timed
 from destseg.bench.naive import Naive, write_pictures
-from destseg.bench.stages import WIDTHS, pictures, stages
+from destseg.bench.stages import WIDTHS, pictures, stages, step
 from destseg.model.device import tune
 from destseg.model.student import Network
 from destseg.training import loop
@@ -117,7 +118,7 @@ def train(
         prepare = stages("paper", source, batch=batch, width=width, precision="auto")
         paper_s = _paper(prepare, start) if paper else None
         made = [make() for make in prepare]
-        work = [gflop(lambda one=one: one.step(one.synthesis.batch(batch))) for one in made]  # type: ignore[misc]
+        work = [gflop(partial(step, one)) for one in made]
         precisions = [one.precision for one in made]
         del made
         memory = peak_memory_mb(device)
@@ -174,8 +175,8 @@ def _rounds(
             training.loss(batch)[0].backward()
 
     def whole() -> None:
-        for _ in range(block):
-            training.step(training.synthesis.batch(size))
+        step(training)
+        training.step(training.synthesis.batch(size))
 
     def once() -> _Round:
         return _Round(

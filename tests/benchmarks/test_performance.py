@@ -86,7 +86,7 @@ def test_the_busy_process_ends_with_its_measurement_and_the_table_has_the_ratios
         assert process.poll() is None
     assert process.poll() is not None
     found = {(spins, beside): 1.0 + 2 * beside for spins in (SPINS, busy.DEFAULT_SPINS) for beside in (False, True)}
-    assert busy.table(found).splitlines()[2] == "| 1000, destseg/tuning.py | 1.000 | 3.000 | 3.00x |"
+    assert busy.table(found).splitlines()[2] == f"| {SPINS}, destseg/tuning.py | 1.000 | 3.000 | 3.00x |"
 
 
 def test_the_guide_shows_both_precisions_over_the_seeds() -> None:
