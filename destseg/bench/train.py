@@ -175,8 +175,8 @@ def _rounds(
             training.loss(batch)[0].backward()
 
     def whole() -> None:
-        step(training)
-        training.step(training.synthesis.batch(size))
+        for _ in range(block):
+            step(training)
 
     def once() -> _Round:
         return _Round(
