@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from destseg import Error
-from destseg.files import remove, replacing
+from destseg.files import replacing
 from destseg.local import prefect_api
 from destseg.local.children import MARK
 from destseg.local.environment import BUCKET, FOLDER
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Work pools and how many flow runs each takes at once: one training fills a GPU.
 POOLS = {"cpu": 4, "gpu": 1}
 VARIABLES = "environment"
+FOLLOW_SECONDS = 20.0  # how often the review page's project is brought to what was pushed
 
 
 def up(root: Path = Path(), *, folder: Path = FOLDER, until: Callable[[Servers], bool] = lambda _: False) -> None:
@@ -37,8 +38,12 @@ def up(root: Path = Path(), *, folder: Path = FOLDER, until: Callable[[Servers],
                 log.info("Status   %s  (starting the servers, then deploying the flows)", page.address)
                 fresh = start(root, servers)
                 say(servers, page, fresh)
+                followed = time.monotonic()
                 while not until(servers):
                     servers.tend()
+                    if time.monotonic() - followed > FOLLOW_SECONDS:
+                        follow(servers)
+                        followed = time.monotonic()
                     time.sleep(1.0)
         except KeyboardInterrupt:
             log.info("ending the servers")
@@ -53,7 +58,7 @@ def start(root: Path, servers: Servers) -> bool:
     servers.mlflow()
     for name in ("s3", "prefect", "mlflow"):
         servers.ready(name)
-    servers.review(root)
+    servers.review(Repository(servers.folder, servers.env).checkout)
     if crashed := prefect_api.crash_unfinished(servers.env):
         log.warning(
             "left by the last `destseg up` and now Crashed; ingest and retrain are started again: %s",
@@ -71,16 +76,27 @@ def start(root: Path, servers: Servers) -> bool:
 
 
 def publish(root: Path, servers: Servers) -> bool:
-    """Where there is no origin yet, one that holds the project as it is in `root`; whether it was made."""
+    """Where there is no origin yet, one that holds the project as it is in `root`; whether it was made.
+
+    Its checkout is the review page's, which needs the settings that were pushed; people work in clones of their own.
+    """
     repository = Repository(servers.folder, servers.env)
     repository.unlock()
-    if repository.published():
-        return False
+    is_old = repository.published()
     repository.prepare()
+    if is_old:
+        return False
     repository.take_snapshot(root)
     repository.publish("The project, as it is here")
-    remove(repository.checkout)  # a person works in a clone of their own
     return True
+
+
+def follow(servers: Servers) -> None:
+    """Brings the review page's project to what was pushed; the next time where that fails now."""
+    try:
+        Repository(servers.folder, servers.env).update()
+    except Error as error:
+        log.warning("the review page does not see what was pushed last: %s", error)
 
 
 def prefect(root: Path, servers: Servers, *arguments: str) -> None:

@@ -110,6 +110,16 @@ def test_the_review_page_is_there_and_says_that_anyone_here_can_promote(line: Li
         assert "This registry has no accounts." in response.read().decode()
 
 
+def test_the_review_page_sees_the_settings_that_were_pushed(line: Line) -> None:
+    (page,) = line.processes("destseg", "review", "--port")[-1:]
+    assert Path(page.cwd()) == line.folder / "checkout"
+    line.shell(
+        'git clone --quiet "$DESTSEG_ORIGIN" pushed; cd pushed; echo "# seen" >> params.yaml;'
+        " git -c user.name=Ada -c user.email=ada@example.com commit --quiet -am seen; git push --quiet"
+    )
+    wait_for(lambda: "# seen" in (line.folder / "checkout/params.yaml").read_text(), line)
+
+
 def test_prefect_answers_its_login_only_and_no_command_line_or_log_shows_it(line: Line) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         loopback.direct.open(f"{line.address('prefect')}/api/admin/version", timeout=30)
