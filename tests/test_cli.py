@@ -11,8 +11,8 @@ from destseg import __version__
 from destseg.model.weights import read_metadata
 
 VERBS = (
-    "try demo up ingest validate student segmentation evaluate package import-checkpoint register due compare promote "
-    "turn-down recalibrate rollback history health trace predict"
+    "try demo up ingest validate student segmentation memory evaluate package import-checkpoint register due compare "
+    "promote turn-down recalibrate rollback history health trace predict"
 )
 GROUPS = {
     "dataset": "demo add check list",
@@ -52,7 +52,9 @@ def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("verb", ["validate", "teacher fetch", "student", "segmentation", "package", "evaluate"])
+@pytest.mark.parametrize(
+    "verb", ["validate", "teacher fetch", "student", "segmentation", "memory", "package", "evaluate"]
+)
 def test_wrong_category_is_one_sentence(tmp_path: Path, verb: str) -> None:
     (tmp_path / "params.yaml").write_text("categories: {washer: {}}\n")
     said = refused(tmp_path, *verb.split(), "bolt")

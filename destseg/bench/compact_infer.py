@@ -15,7 +15,7 @@ from destseg import __version__
 from destseg.bench.compact_train import DTYPES, spread
 from destseg.bench.machine import Machine, Spread, describe, gflop, load, peak_gflops, timed
 from destseg.bench.naive import write_pictures
-from destseg.bench.stages import BACKBONES, WIDTHS, pictures
+from destseg.bench.stages import BACKBONES, PATCHES, WIDTHS, pictures
 from destseg.inference.export import export_onnx
 from destseg.inference.onnx_scorer import OnnxScorer
 from destseg.inference.scorer import Scorer, Scores, TorchScorer
@@ -116,7 +116,7 @@ def _scorers(
     network: Network, width: int, size: int, batch: int, device: torch.device, folder: Path
 ) -> dict[tuple[Network, str], Scorer]:
     """The same untrained network in each way."""
-    whole = DeSTSeg(width, network=network, backbone=BACKBONES[network]).eval()
+    whole = DeSTSeg(width, network=network, backbone=BACKBONES[network], patches=PATCHES[network]).eval()
     kaiming_init(whole.teacher)  # what the layers compute stays within the range that photographs give
     found: dict[tuple[Network, str], Scorer] = {
         (network, f"torch, {precision}"): TorchScorer(whole, device, batch=batch, precision=precision)
@@ -131,6 +131,7 @@ def _scorers(
             segmentation_width=width,
             network=network,
             backbone=BACKBONES[network],
+            memory_patches=PATCHES[network],
             teacher={},
             calibration=None,
             training_images="",

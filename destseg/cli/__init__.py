@@ -147,6 +147,14 @@ def segmentation(category: Listed, deterministic: Deterministic = False) -> None
 
 
 @app.command()
+def memory(category: Listed) -> None:
+    """Keep patches of normal images, to compare with (stage `memory`)."""
+    from destseg.training.memory import stage
+
+    stage(category)
+
+
+@app.command()
 def evaluate(category: Listed, as_json: AsJson = False) -> None:
     """Calibrate on held-out normal images, measure on the test set, write the report (stage `evaluate`)."""
     from destseg.evaluation.evaluate import evaluate

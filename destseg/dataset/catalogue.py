@@ -10,7 +10,17 @@ from destseg.files import write_text
 from destseg.settings import PARAMS, read_params
 
 # DVC refuses a stage whose params key is missing: each category holds these, empty where it overrides nothing.
-SECTIONS = ("image", "split", "teacher", "synthesis", "student", "segmentation", "calibration", "validation")
+SECTIONS = (
+    "image",
+    "split",
+    "teacher",
+    "synthesis",
+    "student",
+    "segmentation",
+    "memory",
+    "calibration",
+    "validation",
+)
 OTHER_SECTIONS = ("ingest", "promotion", "monitor")  # of no stage
 
 

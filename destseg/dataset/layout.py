@@ -12,6 +12,7 @@ BUILD = Path("build")
 TEACHER = "teacher.safetensors"  # these three below build/<category>
 STUDENT = "student.safetensors"
 SEGMENTATION = "segmentation.safetensors"
+MEMORY = "memory.safetensors"
 GALLERY = "gallery.zip"  # the pictures of a comparison
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 GOOD = "good"

@@ -12,7 +12,7 @@ from typing import Any
 
 from destseg import Error, __version__, files
 from destseg.dataset.accepted import Accepted, accepted_path
-from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.dataset.layout import MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir
 from destseg.model.weights import read_metadata
 from destseg.storage import versions
 
@@ -51,7 +51,7 @@ class Origin:
 def origin(category: str, network: str, teacher: Mapping[str, str], accepted: Accepted, **evaluation: Any) -> Origin:
     """The lineage of what stands in build/<category>; `evaluation` are the settings of the evaluation, by section."""
     build = build_dir(category)
-    parts = (build / TEACHER, build / STUDENT, build / SEGMENTATION)
+    parts = (build / TEACHER, build / STUDENT, build / SEGMENTATION, build / MEMORY)
     known = {path.name: _settings(path) for path in parts[1:]}
     return Origin(
         category=category,

@@ -1,6 +1,7 @@
-"""The three parts that the pipeline's stages wrote, as one network."""
+"""The parts that the pipeline's stages wrote, as one network."""
 
-from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.dataset.layout import MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.model.memory import load_memory
 from destseg.model.network import DeSTSeg
 from destseg.model.segmentation import load_segmentation
 from destseg.model.student import load_student
@@ -14,4 +15,5 @@ def assemble(category: str) -> tuple[DeSTSeg, dict[str, str]]:
     network.teacher, metadata = load_teacher(build / TEACHER)
     network.student = load_student(build / STUDENT)
     network.segmentation = load_segmentation(build / SEGMENTATION)
+    network.memory = load_memory(build / MEMORY)
     return network, metadata

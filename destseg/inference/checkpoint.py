@@ -1,5 +1,6 @@
 """`destseg import-checkpoint`: a checkpoint in the published state-dict layout becomes this project's weights."""
 
+import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from destseg import Error, files
 from destseg.dataset.images import ImageSettings
-from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.dataset.layout import MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir
+from destseg.model.memory import save_memory
 from destseg.model.network import DeSTSeg
 from destseg.model.segmentation import save_segmentation
 from destseg.model.student import save_student
@@ -38,6 +40,7 @@ COUNTER = ".num_batches_tracked"  # of BatchNorm; not in every file, and no part
 FORMER = (
     STUDENT,
     SEGMENTATION,
+    MEMORY,
     "student-loss.csv",
     "segmentation-loss.csv",
     "calibration.json",
@@ -57,6 +60,7 @@ def import_checkpoint(path: Path, category: str) -> str:
     named = {"source": "checkpoint", "sha256": sha256, "backbone": network.teacher.name, "licence": "not known"}
     save_weights(build / TEACHER, network.teacher, named)
     save_student(build / STUDENT, network.student)
+    save_memory(build / MEMORY, None, {"settings": json.dumps({"memory": {"patches": 0}})})
     save_segmentation(build / SEGMENTATION, network.segmentation)  # last: without it nothing goes on
     return f"{build} holds {path.name}; go on with `destseg evaluate {category}` and `destseg package {category}`"
 

@@ -50,6 +50,7 @@ def package(category: str) -> None:
         network=network.student.network,
         backbone=network.teacher.name,
         encoder_decoder=network.student.encoder_decoder,
+        memory_patches=len(network.memory.patches) if network.memory else 0,
         teacher=teacher,
         calibration=calibration,
         training_images=files.sha256(accepted_path(category)),

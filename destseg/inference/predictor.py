@@ -73,6 +73,7 @@ class Predictor:
             network=card.network,
             backbone=card.backbone,
             encoder_decoder=card.encoder_decoder,
+            patches=card.memory_patches,
         )
         load_weights(path / MODEL, network)
         scorer = TorchScorer(network, device or torch.device("cpu"), batch=batch, precision=precision)

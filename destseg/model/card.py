@@ -8,11 +8,12 @@ from typing import Any, get_args
 from destseg import Error
 from destseg.model.backbone import BackboneName
 from destseg.model.calibration import Calibration
+from destseg.model.memory import MOST_PATCHES
 from destseg.model.similarity import Inputs
 from destseg.model.student import Network
 
 CARD = "model.json"
-FORMAT = 2  # 1, from before there were two networks, is read as the paper's
+FORMAT = 3  # 1, from before there were two networks, is read as the paper's; 1 and 2 have no memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class ModelCard:
     """The teacher's, and for `compact` the student's encoder too."""
     encoder_decoder: bool = True
     """Whether the student has a decoder."""
+    memory_patches: int = 0
+    """Patches of normal images that it compares with; 0 for a model without a memory."""
     teacher: dict[str, str]
     """`source` (teacher.source, or checkpoint), `sha256` of the file that it came from, `backbone` and `licence`."""
     calibration: Calibration | None
@@ -60,11 +63,13 @@ class ModelCard:
                     raise ValueError(f"{name} is {getattr(card, name)!r}, expected {get_args(known)}")
             if type(card.encoder_decoder) is not bool:
                 raise ValueError(f"encoder_decoder is {card.encoder_decoder!r}, expected true or false")
+            if type(card.memory_patches) is not int or not 0 <= card.memory_patches <= MOST_PATCHES:
+                raise ValueError(f"memory_patches is {card.memory_patches!r}, expected 0 to {MOST_PATCHES}")
             if card.size % 32:
                 raise ValueError(f"size is {card.size}, expected a multiple of 32")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Error(f"{where} is no model card ({error}); expected what `destseg package` wrote") from None
-        if version not in (1, FORMAT):
+        if version not in range(1, FORMAT + 1):
             raise Error(
                 f"{where} has format {version}, this destseg reads up to {FORMAT}; use the release that wrote it"
             )

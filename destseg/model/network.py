@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from destseg.model.backbone import BackboneName
+from destseg.model.memory import Memory
 from destseg.model.segmentation import Segmentation
 from destseg.model.similarity import Inputs, distances, similarities
 from destseg.model.student import Network, Student
@@ -16,7 +17,8 @@ TOP_SHARE = 100 / 256**2  # the image score is the mean of the 100 highest pixel
 class DeSTSeg(nn.Module):
     """Teacher, student and segmentation net in one forward pass, the one that is evaluated, exported and served.
 
-    `width` 0 leaves the segmentation net out: the map then is the paper's "DeST", in [0, 8] instead of [0, 1].
+    `width` 0 leaves the segmentation net out: the map then is the paper's "DeST", in [0, 8] instead of [0, 1]. With
+    `patches` a memory is added to it, which has no bounds.
     """
 
     def __init__(
@@ -27,11 +29,13 @@ class DeSTSeg(nn.Module):
         network: Network = "paper",
         backbone: BackboneName = "resnet18",
         encoder_decoder: bool = True,
+        patches: int = 0,
     ) -> None:
         super().__init__()
         self.teacher = new_teacher(backbone)
         self.student = Student(backbone, network=network, encoder_decoder=encoder_decoder)
         self.segmentation = Segmentation(width, inputs, self.teacher.channels) if width else None
+        self.memory = Memory(patches, self.teacher.channels) if patches else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         # images: uint8 [B, 3, S, S] -> scores [B], maps [B, S, S]
@@ -42,6 +46,8 @@ class DeSTSeg(nn.Module):
         else:
             logits = self.segmentation(similarities(teacher, student, self.segmentation.inputs).to(x.dtype))
             small = torch.sigmoid(logits.float())
+        if self.memory is not None:
+            small = small + self.memory(teacher, student)
         maps = _resize(small, images.shape[-1])[:, 0]
         return image_scores(maps), maps
 

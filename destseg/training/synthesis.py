@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from destseg.ahead import ahead
 from destseg.dataset.store import mapped
 from destseg.model.device import sent
+from destseg.training.part import SCALE, parts
 from destseg.training.perlin import Noise, draw_noise, perlin_masks
 
 FILL = 114  # grey where a rotated image leaves its frame (public code)
@@ -47,6 +48,8 @@ class SynthesisSettings:
     own_share: float = 0.0
     """Share of the images whose defects are filled with another place of a normal image, turned, darkened or lit,
     instead of a texture (after CutPaste, CVPR 2021): flaws in the surface rather than foreign matter."""
+    on_part: bool = False
+    """Defects on the part alone, where the pictures have a background that it can be told from (training/part.py)."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and (self.crop < 64 or self.crop % 32):
@@ -88,6 +91,8 @@ class Draws(NamedTuple):
 
     normal: Tensor
     """uint8 [B, 3, S, S]."""
+    part: Tensor | None
+    """float [B, 1, S, S], 0 and 1: where defects may be; None: anywhere."""
     flips: Tensor
     """bool [F, B], a row for each axis that may be flipped."""
     degrees: Tensor
@@ -127,6 +132,7 @@ class Synthesis:
     ) -> None:
         self.images, self.textures, self.settings, self.generator = images, textures, settings, generator
         self.device, self.share = device or images.device, share
+        self.parts = parts(images) if settings.on_part else None
 
     @property
     def side(self) -> int:
@@ -148,7 +154,7 @@ class Synthesis:
     def draw(self, size: int) -> Draws:
         """All draws of one batch of all processes; the images of this one's share are picked."""
         settings = self.settings
-        normal = self._crops(size)
+        normal, part = self._crops(size)
         flips = [self._below(2, size) > 0 for _ in _FLIPS[settings.flips]]
         degrees = self._angles(size)
         texture = self._picked(self.textures, self._below(len(self.textures), size))
@@ -157,6 +163,7 @@ class Synthesis:
         beta = self._mine(self._uniform(0, settings.beta_max, size))
         return Draws(
             normal=normal,
+            part=part,
             flips=torch.stack([self._mine(flip) for flip in flips]) if flips else torch.empty(0, len(beta)).bool(),
             degrees=self._mine(degrees),
             texture=texture,
@@ -168,11 +175,10 @@ class Synthesis:
 
     def render(self, draws: Draws) -> Batch:
         """The batch that was drawn, on the device; a GPU is not waited for."""
-        normal = sent(draws.normal, self.device).float()
-        for axis, flip in zip(_FLIPS[self.settings.flips], draws.flips, strict=True):
-            normal = torch.where(self._each(flip), normal.flip(axis), normal)
-        normal = self._turned(normal, draws.degrees)
+        normal = self._placed(draws.normal, draws)
         mask = perlin_masks(draws.noise, normal.shape[-1], self.settings.mask_threshold, self.device)
+        if draws.part is not None:
+            mask = mask * (self._placed(draws.part, draws, fill=0) > 0.5)
         damaged = torch.lerp(normal, self._filling(draws), (1 - self._each(draws.beta)) * mask)
         return Batch(normal, damaged, mask)
 
@@ -188,25 +194,56 @@ class Synthesis:
         own = (own * self._each(draws.own.gain)).clamp(0, 255)
         return torch.where(self._each(draws.own.chosen), own, texture)
 
-    def _turned(self, images: Tensor, degrees: Tensor) -> Tensor:
+    def _placed(self, pictures: Tensor, draws: Draws, fill: float = FILL) -> Tensor:
+        """Flipped and turned as drawn, on the device."""
+        placed = sent(pictures, self.device).float()
+        for axis, flip in zip(_FLIPS[self.settings.flips], draws.flips, strict=True):
+            placed = torch.where(self._each(flip), placed.flip(axis), placed)
+        return self._turned(placed, draws.degrees, fill)
+
+    def _turned(self, images: Tensor, degrees: Tensor, fill: float = FILL) -> Tensor:
         # Asked of the draws, which lie on the processor: the device need not be waited for.
-        return turn(images, sent(degrees, self.device)) if degrees.any() else images
+        return turn(images, sent(degrees, self.device), fill) if degrees.any() else images
 
     def _own(self, size: int) -> Own:
         degrees = self._below(4, size) * 90.0
         gain = torch.exp(self._uniform(math.log(OWN_GAIN[0]), math.log(OWN_GAIN[1]), size))
-        crops = self._crops(size)
+        crops, _ = self._crops(size)
         chosen = self._uniform(0, 1, size) < self.settings.own_share
         return Own(crops, self._mine(degrees), self._mine(gain), self._mine(chosen))
 
-    def _crops(self, size: int) -> Tensor:
+    def _crops(self, size: int) -> tuple[Tensor, Tensor | None]:
+        """Normal images, or squares of them, and where they show the part."""
         chosen, whole = self._below(len(self.images), size), self.images.shape[-1]
+        part = None
+        if self.parts is not None:
+            part = F.interpolate(self._picked(self.parts, chosen).float(), (whole, whole))
         side = self.settings.crop or whole
         if side == whole:
-            return self._picked(self.images, chosen)
-        places = [chosen, *(self._below(whole - side + 1, size) for _ in range(2))]
-        mine = zip(*(self._mine(values).tolist() for values in places), strict=True)
-        return torch.stack([self.images[i, :, top : top + side, left : left + side] for i, top, left in mine])
+            return self._picked(self.images, chosen), part
+        corners = self._corners(chosen, side)
+        squares = [(..., slice(top, top + side), slice(left, left + side)) for top, left in corners]
+        mine = self._mine(chosen).tolist()
+        images = torch.stack([self.images[i][square] for i, square in zip(mine, squares, strict=True)])
+        if part is not None:
+            part = torch.stack([one[square] for one, square in zip(part, squares, strict=True)])
+        return images, part
+
+    def _corners(self, chosen: Tensor, side: int) -> list[tuple[int, int]]:
+        """Top and left of this process's squares: anywhere in the picture, or around any place of its part."""
+        size, most = len(chosen), self.images.shape[-1] - side
+        tops, lefts = (self._mine(self._below(most + 1, size)).tolist() for _ in range(2))
+        corners: list[tuple[int, int]] = list(zip(tops, lefts, strict=True))
+        if self.parts is None:
+            return corners
+        drawn = self._mine(self._uniform(0, 1, size)).tolist()
+        for row, (image, at) in enumerate(zip(self._mine(chosen).tolist(), drawn, strict=True)):
+            places = self.parts[image, 0].nonzero()
+            if len(places):
+                centre = places[int(at * len(places))] * SCALE
+                top, left = (centre - side // 2).clamp(0, most).tolist()
+                corners[row] = top, left
+        return corners
 
     def _picked(self, pictures: Tensor, chosen: Tensor) -> Tensor:
         return pictures[sent(self._mine(chosen), pictures.device)]
@@ -232,10 +269,10 @@ class Synthesis:
         return small + quarters if self.settings.quarter_turns else small
 
 
-def turn(images: Tensor, degrees: Tensor) -> Tensor:
-    """[B, 3, S, S] turned about the centre, bilinear; what comes from outside the frame is FILL."""
+def turn(images: Tensor, degrees: Tensor, fill: float = FILL) -> Tensor:
+    """[B, C, S, S] turned about the centre, bilinear; what comes from outside the frame is `fill`."""
     radians = torch.deg2rad(degrees.float())
     cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     theta = torch.stack([torch.stack([cos, -sin, zero], dim=1), torch.stack([sin, cos, zero], dim=1)], dim=1)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images - FILL, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + FILL
+    return F.grid_sample(images - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + fill

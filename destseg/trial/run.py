@@ -10,7 +10,7 @@ from pathlib import Path
 from destseg import Error
 from destseg.dataset.accepted import accepted_path
 from destseg.dataset.grey import are_grey
-from destseg.dataset.layout import GOOD, SEGMENTATION, STUDENT, TEACHER, build_dir, check_category
+from destseg.dataset.layout import GOOD, MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir, check_category
 from destseg.presets.preset import Sections, load
 from destseg.settings import PARAMS, read_section
 from destseg.trial.checks import check, say_left_out
@@ -107,6 +107,7 @@ def _steps(category: str, photographs: Photographs, where: str, settings: str) -
             output=build / SEGMENTATION,
             act=_segmentation,
         ),
+        Step(name="memory", doing="remembering normal places", output=build / MEMORY, act=_memory),
         Step(name="evaluation", doing="calibrating and measuring", output=build / "metrics.json", act=_evaluation),
         Step(name="package", doing="packaging the model", output=build / "package", act=_package),
         Step(name="heatmaps", doing="drawing heatmaps", output=Path(SHEET), act=_heatmaps),
@@ -127,6 +128,12 @@ def _student(category: str) -> None:
 
 def _segmentation(category: str) -> None:
     from destseg.training.segmentation import stage
+
+    stage(category)
+
+
+def _memory(category: str) -> None:
+    from destseg.training.memory import stage
 
     stage(category)
 

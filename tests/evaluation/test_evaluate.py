@@ -15,11 +15,12 @@ from PIL import Image
 from destseg import Error, files
 from destseg.dataset.accepted import Accepted
 from destseg.dataset.images import ImageError
-from destseg.dataset.layout import SEGMENTATION, STUDENT, TEACHER, build_dir, dataset_dir
+from destseg.dataset.layout import MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir, dataset_dir
 from destseg.evaluation import origin
 from destseg.evaluation.evaluate import evaluate
 from destseg.evaluation.metrics import Metrics
 from destseg.model.calibration import Calibration
+from destseg.model.memory import save_memory
 from destseg.model.segmentation import Segmentation
 from destseg.model.student import Student
 from destseg.model.teacher import new_teacher
@@ -54,6 +55,7 @@ def repository(tmp_path_factory):
         trained = json.dumps({"seed": 3, "image": {"size": 64}, "student": {"steps": 7}})
         save_weights(build_dir("plate") / STUDENT, Student(), {"settings": trained})
         save_weights(build_dir("plate") / SEGMENTATION, Segmentation(16), {"width": "16"})
+        save_memory(build_dir("plate") / MEMORY, None, {"settings": json.dumps({"memory": {"patches": 0}})})
         accept(range(8, 12))
         yield root
 
@@ -169,7 +171,7 @@ def test_the_report_names_the_settings_in_the_weights_not_those_of_params_yaml(e
 def test_the_report_names_every_file_behind_it_by_its_hash(evaluated):
     assert evaluated
     text = shown()
-    for path in (build_dir("plate") / name for name in (TEACHER, STUDENT, SEGMENTATION, "accepted.json")):
+    for path in (build_dir("plate") / name for name in (TEACHER, STUDENT, SEGMENTATION, MEMORY, "accepted.json")):
         assert f"{path.name} SHA-256 {files.sha256(path)}" in text
     assert f"formula (backbone resnet18, licence: not recorded), from the file with SHA-256 {'ab' * 32}" in text
     assert "8 for training, 4 held out for the calibration" in text

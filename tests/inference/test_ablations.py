@@ -23,7 +23,7 @@ from destseg.inference.predictor import Predictor
 from destseg.inference.scorer import TorchScorer
 from destseg.model.sources import TeacherSettings, fetch
 from destseg.model.weights import read_weights
-from destseg.training import segmentation, student
+from destseg.training import memory, segmentation, student
 
 NAME = "washer"
 SETTINGS: dict[str, Any] = {
@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "segmentation": {"steps": 2, "batch": 2, "width": 8},
     "categories": {NAME: {}},
 }
+PATCHES = 50
 PLAIN = {"encoder_decoder": False}  # exported in half the time, too
 COMPACT = {"network": "compact", "reduction": "mean", "optimiser": "adamw", "lr": 0.002}
 # settings of `student` and of `segmentation`, and what the model card then says
@@ -70,6 +71,7 @@ def write_params(first: dict[str, Any], second: dict[str, Any]) -> None:
         **SETTINGS,
         "student": {**SETTINGS["student"], **first},
         "segmentation": {**SETTINGS["segmentation"], **second},
+        "memory": {"patches": PATCHES if first.get("network") == "compact" else 0},
     }
     Path("params.yaml").write_text(yaml.safe_dump(content))
 
@@ -84,6 +86,7 @@ def test_an_ablation_is_trained_evaluated_and_packaged_alike(
     fetch(TeacherSettings(source="efficientnet-lite0" if compact else "formula"), build_dir(NAME) / TEACHER)
     student.stage(NAME)
     segmentation.stage(NAME)
+    memory.stage(NAME)
     evaluate(NAME)
     package(NAME)
 
@@ -96,6 +99,7 @@ def test_an_ablation_is_trained_evaluated_and_packaged_alike(
         predictor = Predictor.load(build_dir(NAME) / "package" / name)
         card = predictor.card
         assert (card.segmentation_width, card.segmentation_inputs, card.encoder_decoder) == shape
+        assert card.memory_patches == (PATCHES if compact else 0)
         assert (card.network, card.backbone) == (
             ("compact", "efficientnet-lite0") if compact else ("paper", "resnet18")
         )

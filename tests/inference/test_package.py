@@ -18,6 +18,8 @@ from destseg.inference.scorer import TorchScorer
 from destseg.model.calibration import Calibration
 from destseg.model.card import ModelCard
 from destseg.model.network import DeSTSeg
+from destseg.training.memory import MemorySettings, remember
+from destseg.training.synthesis import seeded
 
 from ..compact import NETWORKS, untrained
 
@@ -35,7 +37,12 @@ def network(request: pytest.FixtureRequest) -> DeSTSeg:
     network = untrained(request.param).train()
     for _ in range(3):  # BatchNorm statistics that are not the initial ones
         network(torch.randint(0, 256, (4, 3, SIZE, SIZE), dtype=torch.uint8))
-    return network.eval()
+    network.eval()
+    if request.param == "compact":
+        normal = torch.randint(0, 256, (6, 3, SIZE, SIZE), dtype=torch.uint8)
+        settings = MemorySettings(patches=200)
+        network.memory = remember(network.teacher, network.student, normal, settings, seeded(0, "memory"))
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +65,7 @@ def package(network: DeSTSeg, images: torch.Tensor, tmp_path_factory: pytest.Tem
         segmentation_width=8,
         network=network.student.network,
         backbone=network.teacher.name,
+        memory_patches=len(network.memory.patches) if network.memory else 0,
         teacher={"source": "formula", "sha256": "0" * 64},
         calibration=calibration,
         training_images="1" * 64,
@@ -95,6 +103,7 @@ def test_a_card_of_before_there_were_two_networks_is_one_of_the_papers(
     card = json.loads((package / "model.json").read_text())
     shape = [card.pop(name) for name in ("network", "backbone")]
     (tmp_path / "old/model.json").write_text(json.dumps({**card, "format": 1}))
+    del card["memory_patches"]
     if network.student.network == "compact":
         with pytest.raises(Error, match=r"model\.safetensors: .* expected .* for DeSTSeg"):
             Predictor.load(tmp_path / "old")

@@ -20,7 +20,7 @@ from destseg.storage.process import QUIET, environment
 
 ROOT = Path(__file__).parents[2]
 CODE = ("destseg", "flows", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-STAGES = ("teacher", "validate", "student", "segmentation", "evaluate", "package")
+STAGES = ("teacher", "validate", "student", "segmentation", "memory", "evaluate", "package")
 PRIVATE = {"GIT_CONFIG_GLOBAL": os.devnull, **QUIET}
 
 
@@ -145,7 +145,7 @@ def test_a_new_photograph_retrains_its_own_category_only(repository: Path) -> No
     save(image, repository / "data/mvtec/fabric/train/good/new.png")
     run(repository, "dvc", "add", "--quiet", "data/mvtec/fabric")
     assert repro(repository, "student@fabric") == {"validate@fabric", "student@fabric"}
-    assert outdated(repository) == {"segmentation@fabric", "evaluate@fabric", "package@fabric"}
+    assert outdated(repository) == {f"{stage}@fabric" for stage in ("segmentation", "memory", "evaluate", "package")}
 
 
 def test_another_teacher_for_one_category_retrains_no_other(repository: Path) -> None:
@@ -153,7 +153,7 @@ def test_another_teacher_for_one_category_retrains_no_other(repository: Path) ->
     own = {"source": "file", "path": str(FORMULA), "sha256": sha256(FORMULA)}
     change(repository, lambda params: params["categories"]["washer"].update(teacher=own))
     assert repro(repository, "teacher@washer") == {"teacher@washer"}
-    later = {f"{stage}@washer" for stage in ("student", "segmentation", "evaluate", "package")}
+    later = {f"{stage}@washer" for stage in ("student", "segmentation", "memory", "evaluate", "package")}
     assert outdated(repository) - before == {"datasets", *later}
     run(repository, "git", "restore", "params.yaml")
     run(repository, "dvc", "repro", "--quiet", "teacher@washer")

@@ -12,6 +12,7 @@ from destseg.presets.listing import list_presets
 from destseg.presets.preset import load, names, of
 from destseg.presets.use import use
 from destseg.settings import read_section
+from destseg.training.memory import MemorySettings
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
 from destseg.training.synthesis import SynthesisSettings
@@ -22,6 +23,7 @@ SETTINGS = {
     "synthesis": SynthesisSettings,
     "student": StudentSettings,
     "segmentation": SegmentationSettings,
+    "memory": MemorySettings,
 }
 CATEGORIES = """\
 categories:
@@ -31,8 +33,9 @@ categories:
       grey: true  # no colour
     student: {}
     segmentation: {}
+    memory: {}
   # not ours
-  nut: {image: {}, synthesis: {}, student: {}, segmentation: {}}
+  nut: {image: {}, synthesis: {}, student: {}, segmentation: {}, memory: {}}
 """
 
 

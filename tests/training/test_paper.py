@@ -13,6 +13,7 @@ from destseg.dataset.images import ImageSettings
 from destseg.model.sources import TeacherSettings
 from destseg.presets.preset import load, of
 from destseg.settings import read_section
+from destseg.training.memory import MemorySettings
 from destseg.training.segmentation import SegmentationSettings
 from destseg.training.student import StudentSettings
 from destseg.training.synthesis import SynthesisSettings
@@ -32,6 +33,7 @@ PAPER: dict[type, dict[str, Any]] = {
         "beta_max": 0.8,
         "grey": False,
         "own_share": 0,
+        "on_part": False,
     },
     StudentSettings: {
         "denoising": True,
@@ -62,6 +64,7 @@ PAPER: dict[type, dict[str, Any]] = {
         "momentum": 0.9,
         "weight_decay": 1e-4,
     },
+    MemorySettings: {"patches": 0, "weight": 0.1, "dest_weight": 0.1},
 }
 NONE = ("capsule", "metal_nut", "pill", "toothbrush", "transistor")
 SMALL = ("wood", "zipper", "cable")
@@ -94,6 +97,7 @@ def test_params_yaml_lists_every_setting_of_training() -> None:
         (SynthesisSettings, "synthesis"),
         (StudentSettings, "student"),
         (SegmentationSettings, "segmentation"),
+        (MemorySettings, "memory"),
     ):
         assert list(params[section]) == [field.name for field in dataclasses.fields(settings)]
 

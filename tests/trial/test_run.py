@@ -62,7 +62,17 @@ def test_a_plain_folder_ends_with_report_heatmaps_and_model_at_relative_paths(
     text = str(tried)
     assert all(path in text for path in tried.paths.values())
     assert text.startswith("Done in ")
-    for step in ("photographs", "checks", "teacher", "student", "segmentation", "evaluation", "package", "heatmaps"):
+    for step in (
+        "photographs",
+        "checks",
+        "teacher",
+        "student",
+        "segmentation",
+        "memory",
+        "evaluation",
+        "package",
+        "heatmaps",
+    ):
         assert f"{step} {tried.seconds[step]:.0f} s" in text
 
 

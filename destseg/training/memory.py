@@ -1,0 +1,100 @@
+"""The stage `memory`: patches of normal images, and how far from them and from the student normal places are."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from destseg.dataset.accepted import read_accepted
+from destseg.dataset.images import ImageSettings, load_all
+from destseg.dataset.layout import MEMORY, STUDENT, TEACHER, build_dir
+from destseg.model.backbone import Backbone
+from destseg.model.device import device, placed
+from destseg.model.fold import folded
+from destseg.model.memory import MOST_PATCHES, Memory, deviation, distance, features, levelled, save_memory
+from destseg.model.student import Student, load_student
+from destseg.model.teacher import load_teacher
+from destseg.settings import read_section, read_seed
+from destseg.training.synthesis import seeded
+
+IMAGES = 200  # normal images that are looked at, at most
+PLACES = 1024  # of each, which are all that there are at 256x256: a larger picture takes no more memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings:
+    """What is added to the segmentation net's map."""
+
+    patches: int = 0
+    """Patches of normal images that are kept, and compared with every place of a scored image; 0: nothing is added, the
+    map is the paper's."""
+    weight: float = 0.1
+    """Of the distance to the nearest patch, in standard deviations of normal images."""
+    dest_weight: float = 0.1
+    """Of 1 - cosine of teacher and student, the mean of the three levels, in standard deviations of normal images."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.patches <= MOST_PATCHES:
+            raise ValueError(f"patches is {self.patches}, expected 0 to {MOST_PATCHES}")
+        if self.weight < 0 or self.dest_weight < 0:
+            raise ValueError(f"weight is {self.weight} and dest_weight {self.dest_weight}, expected at least 0")
+
+
+@torch.inference_mode()
+def remember(
+    teacher: Backbone, student: Student, images: Tensor, settings: MemorySettings, generator: torch.Generator
+) -> Memory:
+    """The memory of normal images uint8 [N, 3, S, S]; patches are drawn from all of them alike.
+
+    The distance of a normal place is measured to the patches of the other images: its own would be too near.
+    """
+    on = images.device
+    on, channels = images.device, teacher.channels
+    frozen = [placed(folded(part), on) for part in (teacher, student)]
+    found, levels = [], []
+    for image in images:
+        normal = teacher.normalise(image[None])
+        maps, others = (part(normal) for part in frozen)
+        found.append(_sampled(features(maps), generator))
+        levels.append(_sampled(levelled(maps, others), generator))
+    seen, apart = torch.stack(found), torch.cat(levels)  # [N, P, C] and [N P, 3]
+    places = seen.flatten(0, 1)
+    rows = torch.randperm(len(places), generator=generator)[: settings.patches].to(on)
+    memory = Memory(len(rows), channels).to(on)
+    memory.mean, memory.std = places.mean(dim=0), deviation(places)
+    standard = (seen - memory.mean) / memory.std
+    memory.patches, of = standard.flatten(0, 1)[rows], rows // seen.shape[1]
+    away = [distance(one, _others(memory.patches, of != index)) for index, one in enumerate(standard)]
+    memory.patch_mean, memory.patch_std = torch.cat(away).mean(), deviation(torch.cat(away))
+    memory.dest_mean, memory.dest_std = apart.mean(dim=0), deviation(apart)
+    memory.weights = torch.tensor([settings.weight, settings.dest_weight], device=on)
+    return memory.eval()
+
+
+def _sampled(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """[1, C, H, W] -> [P, C], any places of one image."""
+    flat = maps[0].flatten(1).T
+    return flat[torch.randperm(len(flat), generator=generator)[:PLACES].to(flat.device)]
+
+
+def _others(patches: Tensor, kept: Tensor) -> Tensor:
+    """The patches of other images; all where there are none."""
+    return patches[kept] if bool(kept.any()) else patches
+
+
+def stage(category: str) -> None:
+    """The stage `memory`: writes build/<category>/memory.safetensors, without content where `patches` is 0."""
+    settings, build = read_section("memory", MemorySettings, category=category), build_dir(category)
+    image, seed = read_section("image", ImageSettings, category=category), read_seed()
+    said = {"settings": json.dumps({"seed": seed, "image": asdict(image), "memory": asdict(settings)})}
+    if not settings.patches:
+        save_memory(build / MEMORY, None, said)
+        return
+    accepted = read_accepted(category)
+    generator = seeded(seed, f"{category}/memory")
+    paths = accepted.paths(accepted.training)
+    chosen = sorted(torch.randperm(len(paths), generator=generator)[:IMAGES].tolist())
+    images = load_all([paths[index] for index in chosen], image).to(device())
+    memory = remember(load_teacher(build / TEACHER)[0], load_student(build / STUDENT), images, settings, generator)
+    save_memory(build / MEMORY, memory, said)

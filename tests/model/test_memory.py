@@ -1,0 +1,101 @@
+"""The memory: its distances are what torch computes, and the map is a sum with them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from destseg import Error
+from destseg.model.memory import Memory, distance, features, levelled, load_memory, save_memory
+from destseg.model.network import DeSTSeg
+from destseg.model.weights import save_weights
+from destseg.training.memory import MemorySettings, remember
+from destseg.training.synthesis import seeded
+
+from ..compact import lite0, untrained
+
+SIZE = 64
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    """uint8 [N, 3, S, S], smooth and alike."""
+    noise = torch.rand(count, 3, 8, 8, generator=seeded(seed, "pictures")) * 60 + 90
+    return torch.nn.functional.interpolate(noise, (SIZE, SIZE), mode="bilinear").to(torch.uint8)
+
+
+def remembered(network: DeSTSeg, images: Tensor, *, patches: int = 300) -> Memory:
+    settings = MemorySettings(patches=patches)
+    return remember(network.teacher, network.student, images, settings, seeded(0, "memory"))
+
+
+def test_the_distance_is_that_to_the_nearest_patch() -> None:
+    places, patches = torch.randn(2, 5, 7, 6), torch.randn(11, 6)
+    expected = torch.cdist(places.flatten(0, 2), patches).amin(dim=1).view(2, 5, 7)
+    assert torch.allclose(distance(places, patches), expected, atol=1e-5)
+    assert distance(patches, patches).max() < 2e-3  # of a float32 difference of squares
+
+
+def test_on_normal_images_both_distances_are_standardised() -> None:
+    network, images = untrained("compact").eval(), pictures(12)
+    memory = remembered(network, images)
+    with torch.inference_mode():
+        x = network.teacher.normalise(images)
+        teacher, student = network.teacher(x), network.student(x)
+        apart = levelled(teacher, student)
+        flat = features(teacher).permute(0, 2, 3, 1).flatten(0, 2)
+    assert torch.allclose(memory.dest_mean, apart.mean(dim=(0, 2, 3)), rtol=1e-3)
+    assert torch.allclose(memory.mean, flat.mean(dim=0), atol=1e-3)
+    assert torch.allclose(memory.std, flat.std(dim=0), rtol=1e-3)
+    assert memory.patches.shape == (300, sum(network.teacher.channels))
+
+
+def test_a_normal_place_is_not_measured_to_itself() -> None:
+    """With every patch kept, the distance within one's own image would be 0."""
+    network, images = untrained("compact").eval(), pictures(4)
+    memory = remembered(network, images, patches=4 * (SIZE // 8) ** 2)
+    assert memory.patch_mean > 1
+
+
+def test_a_mark_stands_out_of_the_normal_places() -> None:
+    network, images = untrained("compact").eval(), pictures(12)
+    memory = remembered(network, images)
+    marked = pictures(2, seed=1)
+    marked[:, :, 20:40, 20:40] = 255
+    with torch.inference_mode():
+        x = network.teacher.normalise(marked)
+        found = memory(network.teacher(x), network.student(x))
+    assert found.shape == (2, 1, SIZE // 4, SIZE // 4)
+    assert (found[:, 0, 6:9, 6:9].mean(dim=(1, 2)) > found[:, 0, 12:, 12:].mean(dim=(1, 2)) + 0.2).all()
+
+
+def test_the_map_is_the_sum(tmp_path: Path) -> None:
+    network, images = untrained("compact").eval(), pictures(12)
+    with torch.inference_mode():
+        _, without = network(images)
+        network.memory = remembered(network, images)
+        _, whole = network(images)
+        x = network.teacher.normalise(images)
+        more = network.memory(network.teacher(x), network.student(x))
+    more = torch.nn.functional.interpolate(more, (SIZE, SIZE), mode="bilinear", align_corners=False)[:, 0]
+    assert torch.allclose(whole, without + more, atol=1e-5)
+    save_memory(tmp_path / "memory.safetensors", network.memory, {"settings": "{}"})
+    again = load_memory(tmp_path / "memory.safetensors")
+    assert again is not None
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in network.memory.state_dict().items())
+
+
+def test_a_model_without_a_memory_says_so(tmp_path: Path) -> None:
+    save_memory(tmp_path / "none.safetensors", None)
+    assert load_memory(tmp_path / "none.safetensors") is None
+    save_weights(tmp_path / "odd.safetensors", {}, {"patches": "many"})
+    with pytest.raises(Error, match=r"odd\.safetensors says .*many.* run the stage `memory` again"):
+        load_memory(tmp_path / "odd.safetensors")
+
+
+def test_fewer_places_than_patches_are_all_kept() -> None:
+    network = untrained("compact").eval()
+    memory = remembered(network, pictures(1), patches=5000)
+    assert len(memory.patches) == (SIZE // 8) ** 2
+    assert lite0().channels == memory.channels
+    assert bool(torch.isfinite(memory.patch_mean))
