@@ -58,7 +58,8 @@ def measure(world: str, seed: int, given: Path) -> Record:
         minutes = (time.monotonic() - start) / 60
         maps, masks, defective = _maps(world, settings["image"]["size"])
     found = {part: _metrics(maps[part], masks, defective, outlined=world not in worlds.SOLAR) for part in PARTS}
-    return {"world": world, "seed": seed, "minutes": round(minutes, 1), "parts": found, "settings": settings}
+    kept = {name: settings[name] for name in ("image", *load("compact").sections)}
+    return {"world": world, "seed": seed, "minutes": round(minutes, 1), "parts": found, "settings": kept}
 
 
 def _settings(world: str, seed: int) -> dict[str, Any]:
@@ -76,9 +77,10 @@ def _maps(world: str, size: int) -> tuple[dict[str, Maps], NDArray[np.bool_], ND
     network, _ = assemble(world)
     network.eval()
     tested = samples(dataset_dir(world), "test")
-    masks = np.stack(
-        [np.zeros((size, size), bool) if one.mask is None else load_mask(one.mask, size) for one in tested]
-    )
+    masks = np.zeros((len(tested), size, size), dtype=np.bool_)
+    for index, sample in enumerate(tested):
+        if sample.mask is not None:
+            masks[index] = load_mask(sample.mask, size)
     found: dict[str, list[Tensor]] = {part: [] for part in PARTS}
     for images in load_all([one.path for one in tested], ImageSettings(size=size)).split(8):
         for part, small in _parts(network, images).items():
