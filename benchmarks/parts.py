@@ -1,6 +1,6 @@
 """What each part of the map finds alone, and what their sum finds: trains compact on each product, records, prints.
 
-    python -m benchmarks.parts ../shared/data/mvtec --note "what else ran" [--worlds screw washer] [--seeds 0 1 2]
+    python -m benchmarks.parts FOLDER --note "what else ran" [--worlds screw washer] [--seeds 0 1 2]
 
 The stages are the pipeline's own, called as `dvc repro` calls them, in a scratch folder, with the preset's settings and
 those of worlds.py. The memory alone is what a user could have without any training: the nearest neighbour among patches
@@ -83,13 +83,13 @@ def _maps(world: str, size: int) -> tuple[dict[str, Maps], NDArray[np.bool_], ND
             masks[index] = load_mask(sample.mask, size)
     found: dict[str, list[Tensor]] = {part: [] for part in PARTS}
     for images in load_all([one.path for one in tested], ImageSettings(size=size)).split(8):
-        for part, small in _parts(network, images).items():
+        for part, small in by_part(network, images).items():
             found[part].append(F.interpolate(small, (size, size), mode="bilinear", align_corners=False)[:, 0])
     maps = {part: torch.cat(batches).numpy() for part, batches in found.items()}
     return maps, masks, np.array([one.mask is not None for one in tested])
 
 
-def _parts(network: DeSTSeg, images: Tensor) -> dict[str, Tensor]:
+def by_part(network: DeSTSeg, images: Tensor) -> dict[str, Tensor]:
     """What `DeSTSeg.forward` adds up, [B, 1, H/4, W/4] each."""
     x = network.teacher.normalise(images)
     teacher, student = network.teacher(x), network.student(x)
