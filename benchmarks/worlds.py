@@ -31,7 +31,7 @@ def write(name: str, out: Path, given: Path) -> None:
     """The category `name` as the new folder `out`; `given` holds those that are photographs, each in MVTec's layout.
 
     The solar cells (ELPV, CC BY-NC-SA) come with the package elpv-dataset, which is no dependency of this project: an
-    Error where it is not installed. They have no masks: those of the defective ones cover the cell.
+    Error where it is not installed. They have no masks, so that a square in the middle stands for one.
     """
     if name in painted.PHOTOGRAPHS:
         painted.write(out, name)
@@ -48,7 +48,7 @@ def write(name: str, out: Path, given: Path) -> None:
 def _write_cells(out: Path, kind: str) -> None:
     """Cells without a defect, half of them to train on, and those that are defective for certain."""
     try:
-        from elpv_dataset.utils import load_dataset
+        from elpv_dataset.utils import load_dataset  # type: ignore[import-not-found,unused-ignore]  # not installed
     except ImportError:
         raise Error("the solar cells need the package elpv-dataset: `pip install elpv-dataset`") from None
     images, probability, kinds = load_dataset()
@@ -61,5 +61,6 @@ def _write_cells(out: Path, kind: str) -> None:
             Image.fromarray(images[index]).save(out / folder / f"{index:04}.png")
     (out / "ground_truth/defective").mkdir(parents=True)
     for index in defective:
-        whole = np.full_like(images[index], 255)
-        Image.fromarray(whole).save(out / "ground_truth/defective" / f"{index:04}_mask.png")
+        square = np.zeros_like(images[index])
+        square[100:200, 100:200] = 255
+        Image.fromarray(square).save(out / "ground_truth/defective" / f"{index:04}_mask.png")

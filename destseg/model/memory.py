@@ -61,7 +61,8 @@ class Memory(nn.Module):
         far = (distance(standard, self.patches.float()) - self.patch_mean.float()) / self.patch_std.float()
         apart = (levelled(teacher, student) - _each(self.dest_mean)) / _each(self.dest_std)
         patch, dest = self.weights.float()
-        return patch * _resized(far[:, None], size) + dest * apart.mean(dim=1, keepdim=True)
+        found: Tensor = patch * _resized(far[:, None], size) + dest * apart.mean(dim=1, keepdim=True)
+        return found
 
 
 def distance(places: Tensor, patches: Tensor) -> Tensor:
