@@ -15,7 +15,8 @@ from destseg.model.weights import load_weights, read_metadata, save_weights
 Maps = tuple[Tensor, ...]
 MOST_PATCHES = 100_000
 _AT_ONCE = 512  # patches
-_LEAST = 1e-6  # of a deviation: a map that is the same at every place of every normal image has none
+# Of a deviation: a channel that hardly moves on normal images must neither outweigh the others nor enlarge rounding.
+_LEAST, _LEAST_SHARE = 1e-3, 0.05
 
 
 class Memory(nn.Module):
@@ -67,9 +68,12 @@ class Memory(nn.Module):
 
 def distance(places: Tensor, patches: Tensor) -> Tensor:
     """Euclidean distance of each place [..., C] to the nearest patch of [M, C]: [...]."""
-    # |v - p|^2 = |v|^2 + |p|^2 - 2 vp: matrix products, of some patches at a time so that they stay small.
-    nearest = [((some * some).sum(dim=1) - 2 * places @ some.T).amin(dim=-1) for some in patches.split(_AT_ONCE)]
-    return (torch.stack(nearest).amin(dim=0) + (places * places).sum(dim=-1)).clamp_min(0).sqrt()
+    # |v - p|^2 = |v|^2 + |p|^2 - 2 vp finds the nearest by matrix products, of some patches at a time so that they stay
+    # small. Where a place is a patch it rounds to anything near 0, so the distance itself is that of the two.
+    found = [((some * some).sum(dim=1) - 2 * places @ some.T).min(dim=-1) for some in patches.split(_AT_ONCE)]
+    part = torch.stack([values for values, _ in found]).argmin(dim=0)
+    index = torch.stack([indices for _, indices in found]).gather(0, part[None])[0] + part * _AT_ONCE
+    return (places - patches[index]).square().sum(dim=-1).sqrt()
 
 
 def features(teacher: Maps) -> Tensor:
@@ -85,8 +89,9 @@ def levelled(teacher: Maps, student: Maps) -> Tensor:
 
 
 def deviation(values: Tensor) -> Tensor:
-    """Standard deviation over the first dimension, never 0."""
-    return values.std(dim=0).clamp_min(_LEAST)
+    """Standard deviation over the first dimension, at least _LEAST and _LEAST_SHARE of the mean over the others."""
+    found = values.std(dim=0)
+    return found.clamp_min(max(_LEAST, _LEAST_SHARE * float(found.mean())))
 
 
 def save_memory(path: Path, memory: Memory | None, metadata: Mapping[str, str] | None = None) -> None:

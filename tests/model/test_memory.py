@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from destseg import Error
-from destseg.model.memory import Memory, distance, features, levelled, load_memory, save_memory
+from destseg.model.memory import Memory, deviation, distance, features, levelled, load_memory, save_memory
 from destseg.model.network import DeSTSeg
 from destseg.model.weights import save_weights
 from destseg.training.memory import MemorySettings, remember
@@ -33,7 +33,11 @@ def test_the_distance_is_that_to_the_nearest_patch() -> None:
     places, patches = torch.randn(2, 5, 7, 6), torch.randn(11, 6)
     expected = torch.cdist(places.flatten(0, 2), patches).amin(dim=1).view(2, 5, 7)
     assert torch.allclose(distance(places, patches), expected, atol=1e-5)
-    assert distance(patches, patches).max() < 2e-3  # of a float32 difference of squares
+    assert distance(patches, patches).max() == 0
+    many = torch.randn(1500, 6)  # more than are compared at once
+    assert torch.allclose(
+        distance(places, many), torch.cdist(places.flatten(0, 2), many).amin(1).view(2, 5, 7), atol=1e-5
+    )
 
 
 def test_on_normal_images_both_distances_are_standardised() -> None:
@@ -55,6 +59,12 @@ def test_a_normal_place_is_not_measured_to_itself() -> None:
     network, images = untrained("compact").eval(), pictures(4)
     memory = remembered(network, images, patches=4 * (SIZE // 8) ** 2)
     assert memory.patch_mean > 1
+
+
+def test_a_channel_that_hardly_moves_does_not_outweigh_the_others() -> None:
+    values = torch.randn(1000, 4, generator=seeded(0, "channels")) * torch.tensor([2.0, 2.0, 0.0, 1e-7])
+    assert deviation(values)[2:].tolist() == pytest.approx([0.05, 0.05], rel=0.1)
+    assert float(deviation(torch.zeros(10))) == pytest.approx(1e-3)
 
 
 def test_a_mark_stands_out_of_the_normal_places() -> None:
