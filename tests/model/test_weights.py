@@ -137,7 +137,7 @@ def test_a_segmentation_net_of_unknown_shape_is_refused(tmp_path: Path, said: di
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "format 3, this destseg reads up to 2"),
+        ({"format": 4}, "format 4, this destseg reads up to 3"),
         ({"size": None, "surprise": 1}, "no model card"),
         ({"calibration": {**CALIBRATION.to_dict(), "threshold": float("nan")}}, "threshold"),
         ({"segmentation_inputs": "guess"}, "segmentation_inputs is 'guess'"),

@@ -167,7 +167,7 @@ def test_a_result_that_was_deleted_is_made_again(
     with caplog.at_level(logging.INFO):
         try_(Path("bolts"), settings=SMALL)
     said = [record.getMessage() for record in caplog.records if "step " in record.getMessage()]
-    assert said == ["step 7 of 7: drawing heatmaps"]
+    assert said == ["step 8 of 8: drawing heatmaps"]
     assert Path("destseg-try-bolts/heatmaps.png").is_file()
 
 
@@ -275,7 +275,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(desk: Path, caplog:
         tried = try_(Path("bolts"), settings=settings)
     messages = [entry.getMessage() for entry in caplog.records]
     assert "going on after: photographs, checks, teacher" in messages
-    assert not [message for message in messages if "step 1 of 7" in message or "step 2 of 7" in message]
+    assert not [message for message in messages if "step 1 of 8" in message or "step 2 of 8" in message]
     assert [message for message in messages if message.startswith("student: going on after step ")]
     assert tried.seconds["student"] > record["seconds"]["student"]
 
