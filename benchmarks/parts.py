@@ -96,12 +96,10 @@ def by_part(network: DeSTSeg, images: Tensor) -> dict[str, Tensor]:
     assert network.segmentation is not None
     assert network.memory is not None
     net = torch.sigmoid(network.segmentation(similarities(teacher, student, network.segmentation.inputs)))
-    weights = network.memory.weights.clone()
-    more = network.memory(teacher, student)
-    network.memory.weights = torch.tensor([1.0, 0.0])
-    memory = network.memory(teacher, student)
-    network.memory.weights = weights
-    return {"segmentation net": net, "DeST": dest(teacher, student), "memory": memory, "sum": net + more}
+    memory, apart = network.memory.standardised(teacher, student)
+    patch, of_dest = network.memory.weights
+    whole = net + patch * memory + of_dest * apart
+    return {"segmentation net": net, "DeST": dest(teacher, student), "memory": memory, "sum": whole}
 
 
 def _metrics(

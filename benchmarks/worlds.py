@@ -30,8 +30,8 @@ SETTINGS: dict[str, Settings] = {
 def write(name: str, out: Path, given: Path) -> None:
     """The category `name` as the new folder `out`; `given` holds those that are photographs, each in MVTec's layout.
 
-    The solar cells (ELPV, CC BY-NC-SA) come with the package elpv-dataset, which is no dependency of this project: an
-    Error where it is not installed. They have no masks, so that a square in the middle stands for one.
+    The solar cells (ELPV, CC BY-NC-SA) come with the package elpv-dataset, which this project does not depend on: an Error
+    where it is not installed. They have no masks, so that a square in the middle stands for one.
     """
     if name in painted.PHOTOGRAPHS:
         painted.write(out, name)
@@ -48,7 +48,7 @@ def write(name: str, out: Path, given: Path) -> None:
 def _write_cells(out: Path, kind: str) -> None:
     """Cells without a defect, half of them to train on, and those that are defective for certain."""
     try:
-        from elpv_dataset.utils import load_dataset  # type: ignore[import-not-found,unused-ignore]  # not installed
+        from elpv_dataset.utils import load_dataset  # type: ignore[import-not-found,unused-ignore]  # optional
     except ImportError:
         raise Error("the solar cells need the package elpv-dataset: `pip install elpv-dataset`") from None
     images, probability, kinds = load_dataset()

@@ -1,5 +1,7 @@
-"""How the process gets memory, waits for its threads and keeps compiled operations: called by programs that train or
-score, first thing."""
+"""How the process gets memory, waits for its threads and keeps compiled operations.
+
+Programs that train or score call it first thing.
+"""
 
 import ctypes
 import os

@@ -78,5 +78,5 @@ def stages(
 
 
 def step(training: loop.Training) -> None:
-    """One step on images that are drawn and damaged anew."""
+    """One step on freshly drawn and damaged images."""
     training.step(training.synthesis.batch(training.batch))

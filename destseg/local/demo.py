@@ -73,6 +73,7 @@ class Demo:
             champions = {category: self.promote(category) for category in self.categories}
             for category, champion in champions.items():
                 self.score(category, champion)
+            remove(self.folder / "cache" / "models")  # the registry has them
             return {name: self.outcome(name, champions[name], challengers[name]) for name in self.categories}
 
     def publish_project(self) -> None:

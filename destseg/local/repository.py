@@ -33,6 +33,10 @@ class Repository:
                 self._run(["git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(fresh)])
         for lock in self.origin.rglob("*.lock"):  # nothing else works on this folder now
             lock.unlink()
+        self.clone()
+
+    def clone(self) -> None:
+        """A fresh checkout of the origin, which others may be pushing to."""
         remove(self.checkout)
         self._run(["git", "clone", "--quiet", str(self.origin), str(self.checkout)])
         self.git("config", "user.name", NAME)

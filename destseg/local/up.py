@@ -76,16 +76,16 @@ def start(root: Path, servers: Servers) -> bool:
 
 
 def publish(root: Path, servers: Servers) -> bool:
-    """Where there is no origin yet, one that holds the project as it is in `root`; whether it was made.
+    """Makes an origin that holds the project as it is in `root`, unless there is one; whether it was made.
 
     Its checkout is the review page's, which needs the settings that were pushed; people work in clones of their own.
     """
     repository = Repository(servers.folder, servers.env)
     repository.unlock()
-    is_old = repository.published()
-    repository.prepare()
-    if is_old:
+    if repository.published():
+        repository.clone()
         return False
+    repository.prepare()
     repository.take_snapshot(root)
     repository.publish("The project, as it is here")
     return True

@@ -57,13 +57,17 @@ class Memory(nn.Module):
             self.register_buffer(name, value)
 
     def forward(self, teacher: Maps, student: Maps) -> Tensor:
-        size = teacher[0].shape[2:]
+        far, apart = self.standardised(teacher, student)
+        patch, dest = self.weights.float()
+        found: Tensor = patch * far + dest * apart
+        return found
+
+    def standardised(self, teacher: Maps, student: Maps) -> tuple[Tensor, Tensor]:
+        """The two distances, to the nearest patch and of teacher and student, each [B, 1, H/4, W/4]."""
         standard = ((features(teacher) - _each(self.mean)) / _each(self.std)).permute(0, 2, 3, 1)
         far = (distance(standard, self.patches.float()) - self.patch_mean.float()) / self.patch_std.float()
         apart = (levelled(teacher, student) - _each(self.dest_mean)) / _each(self.dest_std)
-        patch, dest = self.weights.float()
-        found: Tensor = patch * _resized(far[:, None], size) + dest * apart.mean(dim=1, keepdim=True)
-        return found
+        return _resized(far[:, None], teacher[0].shape[2:]), apart.mean(dim=1, keepdim=True)
 
 
 def distance(places: Tensor, patches: Tensor) -> Tensor:

@@ -50,7 +50,6 @@ def remember(
     The distance of a normal place is measured to the patches of the other images: its own would be too near.
     """
     on = images.device
-    on, channels = images.device, teacher.channels
     frozen = [placed(folded(part), on) for part in (teacher, student)]
     found, levels = [], []
     for image in images:
@@ -61,7 +60,7 @@ def remember(
     seen, apart = torch.stack(found), torch.cat(levels)  # [N, P, C] and [N P, 3]
     places = seen.flatten(0, 1)
     rows = torch.randperm(len(places), generator=generator)[: settings.patches].to(on)
-    memory = Memory(len(rows), channels).to(on)
+    memory = Memory(len(rows), teacher.channels).to(on)
     memory.mean, memory.std = places.mean(dim=0), deviation(places)
     standard = (seen - memory.mean) / memory.std
     memory.patches, of = standard.flatten(0, 1)[rows], rows // seen.shape[1]

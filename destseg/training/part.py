@@ -8,8 +8,9 @@ SCALE = 4  # a part is found on pictures of a quarter of the size: noise is gone
 _RING = 32  # the edge that is taken for background is 1/32 of the picture's side wide
 _NEAR = 0.9  # of the edges' pixels lie within the spread of the background
 _TIMES, _LEAST = 3.0, 6.0  # spreads, and grey values, from which on a pixel is not background
-_SHARE = (0.02, 0.85)  # of a picture is part, in the middle of all pictures; otherwise there is no background
-_CENTRE = 4.0  # times as often part as the edges is what lies within
+# Otherwise there is no background: the median picture is part by a share between these, and any of its places this many
+# times as likely as one at the edges.
+_SHARE, _LIKELIER = (0.02, 0.85), 4.0
 _BATCH = 64
 
 
@@ -27,7 +28,7 @@ def parts(images: Tensor) -> Tensor | None:
     found = away > limit
     share = float(found.float().mean(dim=(1, 2, 3)).median())
     at_edges = float((edges > limit).float().mean())
-    if not _SHARE[0] <= share <= _SHARE[1] or share < _CENTRE * at_edges:
+    if not _SHARE[0] <= share <= _SHARE[1] or share < _LIKELIER * at_edges:
         return None
     return F.max_pool2d(found.float(), 3, 1, 1) > 0  # and what is next to it: a burr stands out of the part
 

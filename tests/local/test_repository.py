@@ -96,6 +96,18 @@ def test_old_locks_in_the_origin_are_removed_and_young_ones_left(repository: Rep
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_a_checkout_for_the_review_page_leaves_the_lock_of_a_push_alone(repository: Repository, project: Path) -> None:
+    repository.take_snapshot(project)
+    repository.publish("first")
+    (repository.checkout / "half.py").write_text("of before")
+    lock = repository.origin / "refs" / "heads" / "main.lock"
+    lock.touch()
+    repository.clone()
+    assert lock.exists()
+    assert files(repository) == SNAPSHOT
+    assert not (repository.checkout / "half.py").exists()
+
+
 def test_what_a_killed_run_left_is_cleared(repository: Repository, project: Path) -> None:
     repository.take_snapshot(project)
     repository.publish("first")

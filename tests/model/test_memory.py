@@ -40,15 +40,18 @@ def test_the_distance_is_that_to_the_nearest_patch() -> None:
     )
 
 
-def test_on_normal_images_both_distances_are_standardised() -> None:
+def test_means_and_deviations_are_those_of_the_normal_images() -> None:
     network, images = untrained("compact").eval(), pictures(12)
     memory = remembered(network, images)
     with torch.inference_mode():
         x = network.teacher.normalise(images)
         teacher, student = network.teacher(x), network.student(x)
         apart = levelled(teacher, student)
+        _, of_dest = memory.standardised(teacher, student)
         flat = features(teacher).permute(0, 2, 3, 1).flatten(0, 2)
     assert torch.allclose(memory.dest_mean, apart.mean(dim=(0, 2, 3)), rtol=1e-3)
+    assert abs(float(of_dest.mean())) < 1e-3
+    assert torch.allclose(memory.dest_std, apart.transpose(0, 1).flatten(1).std(dim=1), rtol=1e-3)
     assert torch.allclose(memory.mean, flat.mean(dim=0), atol=1e-3)
     assert torch.allclose(memory.std, flat.std(dim=0), rtol=1e-3)
     assert memory.patches.shape == (300, sum(network.teacher.channels))

@@ -11,7 +11,6 @@ from destseg.training.part import parts
 from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 SIZE = 128
-Pictures = Callable[[Tensor], Tensor]
 
 
 def disc() -> Tensor:
@@ -54,7 +53,8 @@ def test_a_part_is_told_from_its_background(background: Tensor, part: Tensor) ->
 
 
 def grain(count: int) -> Tensor:
-    return F.interpolate(noise(count, 1, 16, 16), (SIZE, SIZE), mode="bilinear") * 40 + 128 + 0 * colour(0, 0, 0)
+    coarse = 128 + 40 * noise(count, 1, 16, 16)
+    return F.interpolate(coarse, (SIZE, SIZE), mode="bilinear").expand(count, 3, SIZE, SIZE)
 
 
 @pytest.mark.parametrize(
