@@ -27,7 +27,7 @@ from destseg.settings import read_section
 
 ONNX = "model.onnx"
 GOLDEN = 4  # normal images, each also with a mark on it
-# Largest difference of a score or pixel, which are in [0, 1] without a memory; float32 on other kernels gives 1e-5 or so.
+# Largest difference of a score or pixel, which without a memory are in [0, 1]; float32 on other kernels gives 1e-5.
 # Without a segmentation net, pixels have no such range and can all be small: there it is a share of the highest one.
 TOLERANCE = 1e-3
 

@@ -15,8 +15,14 @@ from destseg.presets.use import write
 from destseg.settings import PARAMS
 
 PRESET = "compact"
-# Squares of a quarter of the picture show as much of a defect, and cost a quarter.
-OVERRIDES: dict[str, dict[str, Any]] = {"synthesis": {"crop": 128}}
+# Squares of a quarter of the picture show as much of a defect, and cost a quarter. Rendered products take fewer steps and
+# textures: the demo is to end within five minutes on two cores.
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "texture": {"count": 128},
+    "synthesis": {"crop": 128},
+    "student": {"steps": 300},
+    "segmentation": {"steps": 300},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
