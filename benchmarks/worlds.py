@@ -30,8 +30,8 @@ SETTINGS: dict[str, Settings] = {
 def write(name: str, out: Path, given: Path) -> None:
     """The category `name` as the new folder `out`; `given` holds those that are photographs, each in MVTec's layout.
 
-    The solar cells (ELPV, CC BY-NC-SA) come with the package elpv-dataset, which is not a dependency: an Error where it is
-    not installed. They have no masks, so that a square in the middle stands for one.
+    The solar cells (ELPV, CC BY-NC-SA) come with the package elpv-dataset, which is not a dependency: an Error where it
+    is not installed. They have no masks, so that a square in the middle stands for one.
     """
     if name in painted.PHOTOGRAPHS:
         painted.write(out, name)

@@ -15,8 +15,8 @@ from destseg.presets.use import write
 from destseg.settings import PARAMS
 
 PRESET = "compact"
-# Squares of a quarter of the picture show as much of a defect, and cost a quarter. Rendered products take fewer steps and
-# textures: the demo is to end within five minutes on two cores.
+# Squares of a quarter of the picture show as much of a defect, and cost a quarter. Rendered products take fewer steps
+# and textures: the demo is to end within five minutes on two cores.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "texture": {"count": 128},
     "synthesis": {"crop": 128},
