@@ -31,3 +31,13 @@ def test_trying_it_out_leaves_the_generator_alone() -> None:
     before = torch.get_rng_state()
     device.is_faster_in_bfloat16.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_processor_that_onednn_may_not_use_in_full_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert device.has_bfloat16(CPU)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    assert not device.has_bfloat16(CPU)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")
+    assert device.has_bfloat16(CPU)
