@@ -1,6 +1,9 @@
 """Where the part is on photographs of good parts: what differs from the background that the pictures' edges show."""
 
+import numpy as np
 import torch
+from scipy.cluster.vq import kmeans2
+from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -8,6 +11,7 @@ SCALE = 4  # a part is found on pictures of a quarter of the size: noise is gone
 _RING = 32  # the edge that is taken for background is 1/32 of the picture's side wide
 _NEAR = 0.9  # of the edges' pixels lie within the spread of the background
 _TIMES, _LEAST = 3.0, 6.0  # spreads, and grey values, from which on a pixel is not background
+_PARTED = 0.75  # of the grey values halfway between the two kinds of places: halos and shadows are background
 # Otherwise there is no background: the median picture is part by a share between these, and any of its places this many
 # times as likely as one at the edges.
 _SHARE, _LIKELIER = (0.02, 0.85), 4.0
@@ -24,13 +28,15 @@ def parts(images: Tensor) -> Tensor | None:
     background = small[:, :, ring].median(dim=2).values[:, :, None, None]
     away = (small - background).abs().amax(dim=1, keepdim=True)
     edges = away[:, :, ring]
-    limit = max(_TIMES * float(torch.quantile(_some(edges), _NEAR)), _LEAST)
+    limit = max(_TIMES * float(torch.quantile(_some(edges), _NEAR)), _LEAST, _PARTED * _halfway(_some(away)))
     found = away > limit
     share = float(found.float().mean(dim=(1, 2, 3)).median())
     at_edges = float((edges > limit).float().mean())
     if not _SHARE[0] <= share <= _SHARE[1] or share < _LIKELIER * at_edges:
         return None
-    return F.max_pool2d(found.float(), 3, 1, 1) > 0  # and what is next to it: a burr stands out of the part
+    # Its holes belong to it, where something may be that should not, and what is next to it: a burr stands out.
+    filled = torch.from_numpy(np.stack([binary_fill_holes(one) for one in found[:, 0].cpu().numpy()]))[:, None]
+    return F.max_pool2d(filled.to(found.device).float(), 3, 1, 1) > 0
 
 
 def _ring(side: int, device: torch.device) -> Tensor:
@@ -38,6 +44,15 @@ def _ring(side: int, device: torch.device) -> Tensor:
     ring = torch.ones(side, side, dtype=torch.bool, device=device)
     ring[width:-width, width:-width] = False
     return ring
+
+
+def _halfway(values: Tensor) -> float:
+    """Between the means of the two classes that the values fall into."""
+    flat = values.cpu().numpy()
+    if not flat.any():
+        return 0.0
+    means, _ = kmeans2(flat, np.array([0, flat.max()]), minit="matrix")
+    return float(means.mean())
 
 
 def _some(values: Tensor, most: int = 1_000_000) -> Tensor:

@@ -137,7 +137,7 @@ def test_what_is_measured_is_what_the_preset_trains(network: Network) -> None:
     for section, settings in (("student", STUDENT[network]), ("segmentation", SEGMENTATION[network])):
         wanted = {name: value for name, value in load(network).sections[section].items() if name != "batch"}
         assert {name: getattr(settings, name) for name in wanted} == wanted
-    assert load(network).sections["synthesis"] == {"own_share": OWN_SHARE[network], "on_part": False}
+    assert load(network).sections["synthesis"]["own_share"] == OWN_SHARE[network]
     assert load(network).sections["segmentation"]["width"] == WIDTHS[network]
 
 
