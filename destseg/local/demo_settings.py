@@ -15,13 +15,11 @@ from destseg.presets.use import write
 from destseg.settings import PARAMS
 
 PRESET = "compact"
-# Squares of a quarter of the picture show as much of a defect, and cost a quarter. Rendered products take fewer steps
-# and textures: the demo is to end within five minutes on two cores.
+# Squares of a quarter of the picture show as much of a defect, and cost a quarter; so few images need fewer textures.
+# The demo is to end within five minutes on two cores.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "texture": {"count": 128},
     "synthesis": {"crop": 128},
-    "student": {"steps": 300},
-    "segmentation": {"steps": 300},
 }
 
 
