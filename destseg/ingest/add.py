@@ -16,12 +16,13 @@ from destseg.dataset import provenance
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
+from destseg.dataset.traits import suggested
 from destseg.edit import editing
 from destseg.files import remove, replacing, sha256
 from destseg.ingest import check
 from destseg.ingest.archives import unpacked
 from destseg.ingest.layouts import as_mvtec, in_folder
-from destseg.presets.preset import DEFAULT, OWN, load, of
+from destseg.presets.preset import DEFAULT, OWN, Sections, load, of
 from destseg.presets.use import write
 from destseg.settings import PARAMS, categories, read_section
 from destseg.storage import versions
@@ -101,7 +102,8 @@ def _add(category: str, source: Path, root: Path, preset: str | None) -> Added:
     kinds = Counter(name.split("/")[0] for name in files)
     if not kinds["ground_truth"]:
         logger.warning("%s has no defect images: nothing will measure what its models find", category)
-    _enter(category, root, preset, normals_only=not kinds["ground_truth"])
+    trained = [target / name for name in files if name.startswith("train/")]
+    _enter(category, root, preset, suggested(trained, bit_depth=bit_depth), normals_only=not kinds["ground_truth"])
     version = versions.dataset_version(root, category)
     if not (root / provenance.path(category)).exists():
         photographs = [name for name in files if not name.startswith("ground_truth/")]
@@ -182,10 +184,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _enter(category: str, root: Path, preset: str | None = None, *, normals_only: bool = False) -> None:
+def _enter(
+    category: str, root: Path, preset: str | None = None, seen: Sections | None = None, *, normals_only: bool = False
+) -> None:
     """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are.
 
-    `normals_only` is entered with a category that is new; of one that is there already a person has decided.
+    `normals_only`, and with DEFAULT what was `seen` in the photographs, are entered with a category that is new; of one
+    that is there already a person has decided.
     """
     with editing(root / PARAMS) as params:
         known = params.content().get("categories") or {}
@@ -202,6 +207,10 @@ def _enter(category: str, root: Path, preset: str | None = None, *, normals_only
             preset = DEFAULT
         if preset is not None:
             write(params, load(preset), category)
+        if preset == DEFAULT and category not in known:
+            for section, settings in (seen or {}).items():
+                for name, value in settings.items():
+                    params.put(("categories", category, section, name), value)
 
 
 def _next_step(category: str, root: Path) -> str:

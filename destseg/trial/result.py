@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from destseg.dataset.accepted import read_accepted
+from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import build_dir, dataset_dir
+from destseg.dataset.traits import DETAILED
 from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.evaluation.meanings import MEANINGS
 from destseg.model.calibration import Calibration
@@ -31,6 +33,10 @@ class Tried:
     calibration: Calibration | None
     synthetic: bool
     grey: bool
+    size: int
+    """Of the square that the model sees, in pixels."""
+    crop: int | None
+    """Of the squares of it that it learned from."""
     metrics: dict[str, Any]
     """metrics.json."""
     defect_types: list[dict[str, Any]]
@@ -56,6 +62,8 @@ class Tried:
             "accepted": True,
             "synthetic": self.synthetic,
             "grey": self.grey,
+            "size": self.size,
+            "crop": self.crop,
             "training_images": self.training,
             "calibration_images": self.calibration.images if self.calibration else 0,
             "metrics": self.metrics,
@@ -69,12 +77,15 @@ class Tried:
         lines = [f"Done in {_duration(self._all)}: {steps}.", f"{self.category}: {self._trained()}"]
         if self.grey:
             lines.append("The photographs are grey, so the synthetic defects were made grey too (synthesis.grey).")
+        if self.size == DETAILED and self.crop:
+            lines.append(
+                f"The photographs have detail, so the model sees them at {self.size}x{self.size} and learned from "
+                f"squares of {self.crop} (image.size, synthesis.crop)."
+            )
         lines += [*self._measured(), ""]
         lines += [f"{name.capitalize() + ':':<10}{path}" for name, path in self.paths.items()]
         lines += ["", "Next, score new photographs:", f"  {self.score}", "or, in a destseg repository, adopt them:"]
         lines.append(f"  {self.adopt}")
-        if self.grey:
-            lines.append(f"and write `synthesis: {{grey: true}}` below categories.{self.category} in its params.yaml.")
         return "\n".join(lines)
 
     @property
@@ -124,13 +135,16 @@ class Tried:
         build = build_dir(category)
         calibration = _json(build / "calibration.json")
         metrics = _json(build / "metrics.json")
+        synthesis = read_section("synthesis", SynthesisSettings, category=category)
         return cls(
             category=category,
             folder=folder,
             training=len(read_accepted(category).training),
             calibration=None if calibration is None else Calibration.from_dict(calibration),
             synthetic=bool(metrics.get("synthetic")),
-            grey=read_section("synthesis", SynthesisSettings, category=category).grey,
+            grey=synthesis.grey,
+            size=read_section("image", ImageSettings, category=category).size,
+            crop=synthesis.crop,
             metrics=metrics,
             defect_types=_json(build / "evaluation/defect_types.json"),
             seconds=seconds,

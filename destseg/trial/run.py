@@ -9,8 +9,8 @@ from pathlib import Path
 
 from destseg import Error
 from destseg.dataset.accepted import accepted_path
-from destseg.dataset.grey import are_grey
 from destseg.dataset.layout import GOOD, MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir, check_category
+from destseg.dataset.traits import suggested
 from destseg.presets.preset import Sections, load
 from destseg.settings import PARAMS, read_section
 from destseg.trial.checks import check, say_left_out
@@ -73,7 +73,7 @@ def _begin(project: Project, category: str, photographs: Photographs, settings: 
     kept = project.kept_params()
     trained = [path for name, path in photographs.files.items() if name.startswith("train/")]
     normals_only = not any(name.startswith("ground_truth/") for name in photographs.files)
-    text = params(category, settings, grey=are_grey(trained), normals_only=normals_only)
+    text = params(category, settings, suggested(trained), normals_only=normals_only)
     if kept:
         log.info("%s was changed by hand, and is kept as it is", project.shown / PARAMS)
     changes = project.begin(category, photographs, text)

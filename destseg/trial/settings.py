@@ -13,11 +13,9 @@ HEAD = """\
 """
 
 
-def params(category: str, settings: Sections, *, grey: bool, normals_only: bool) -> str:
-    """The text of params.yaml: `settings` for all, the rest for the category."""
-    own: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    if grey:
-        own["synthesis"]["grey"] = True
+def params(category: str, settings: Sections, seen: Sections, *, normals_only: bool) -> str:
+    """The text of params.yaml: `settings` for all; for the category, what was `seen` in its photographs."""
+    own: dict[str, dict[str, Any]] = {section: {**seen.get(section, {})} for section in SECTIONS}
     if normals_only:
         own["validation"]["normals_only"] = True
     content = {"seed": 0, **settings, "categories": {category: own}}

@@ -123,6 +123,25 @@ def test_a_folder_without_defects_is_entered_as_normals_only(root: Path, source:
     }
 
 
+def test_what_the_photographs_say_is_entered_with_a_new_category_that_is_compact(root: Path, source: Path) -> None:
+    for path in images(source):
+        if "ground_truth" not in path.parts:
+            picture(path, seed=0, side=520)
+    for path in (source / "ground_truth").rglob("*.png"):
+        with Image.open(path) as mask:
+            mask.resize((520, 520)).save(path)
+    seen = {"image": {"size": 512}, "synthesis": {"crop": 256}}
+    for name, preset, expected in (("bolt", "compact", seen), ("nut", None, {}), ("screw", "paper", {})):
+        add(name, source, root, preset=preset)
+        entered = yaml.safe_load((root / "params.yaml").read_text())["categories"][name]
+        assert entered["image"] == expected.get("image", {})
+        assert entered["synthesis"].get("crop") == expected.get("synthesis", {}).get("crop")
+    text = (root / "params.yaml").read_text().replace("size: 512", "size: 320", 1)
+    (root / "params.yaml").write_text(text)
+    add("bolt", source, root)
+    assert yaml.safe_load((root / "params.yaml").read_text())["categories"]["bolt"]["image"] == {"size": 320}
+
+
 def test_params_keep_their_comments(root: Path) -> None:
     room._enter("washer", root)
     room._enter("fabric", root)
