@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from destseg.dataset import provenance
 from destseg.dataset.catalogue import SECTIONS
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import DATASETS, GOOD, check_category, dataset_dir, samples
-from destseg.dataset.traits import suggested
+from destseg.dataset.traits import named, suggested
 from destseg.edit import editing
 from destseg.files import remove, replacing, sha256
 from destseg.ingest import check
@@ -40,11 +41,15 @@ class Added:
     defects: int
     preset: str
     """Which its settings in params.yaml are; OWN where they are those of none."""
+    seen: Sections
+    """Settings that were entered because the photographs ask for them."""
     next_step: str
 
     def __str__(self) -> str:
         preset = "settings of its own" if self.preset == OWN else f"preset {self.preset}"
-        return f"{self.category}: {self.normals} normal and {self.defects} defect images, {preset}. {self.next_step}"
+        seen = f", and for these photographs {named(self.seen)}" if self.seen else ""
+        counts = f"{self.normals} normal and {self.defects} defect images"
+        return f"{self.category}: {counts}, {preset}{seen}. {self.next_step}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,7 @@ def add(category: str, source: Path, root: Path = Path(), *, preset: str | None 
     the one called `category` is taken. All mistakes are reported at once, before anything is copied. Repeating it is
     harmless; a category that has other images is never overwritten. Without `preset` a new category uses DEFAULT, or
     the settings at the top level of params.yaml where these are no preset's; one that is there keeps what it has.
+    For a new category that uses DEFAULT, what the photographs ask for is entered too (dataset/traits.py).
     """
     check_category(category)
     if preset is not None:
@@ -103,7 +109,7 @@ def _add(category: str, source: Path, root: Path, preset: str | None) -> Added:
     if not kinds["ground_truth"]:
         logger.warning("%s has no defect images: nothing will measure what its models find", category)
     trained = [target / name for name in files if name.startswith("train/")]
-    _enter(category, root, preset, suggested(trained, bit_depth=bit_depth), normals_only=not kinds["ground_truth"])
+    seen = _enter(category, root, preset, trained, normals_only=not kinds["ground_truth"])
     version = versions.dataset_version(root, category)
     if not (root / provenance.path(category)).exists():
         photographs = [name for name in files if not name.startswith("ground_truth/")]
@@ -114,6 +120,7 @@ def _add(category: str, source: Path, root: Path, preset: str | None) -> Added:
         normals=sum(name.startswith(("train/", f"test/{GOOD}/")) for name in files),
         defects=kinds["ground_truth"],
         preset=of(category, root=root),
+        seen=seen,
         next_step=_next_step(category, root),
     )
 
@@ -185,12 +192,12 @@ def _md5(path: Path) -> str:
 
 
 def _enter(
-    category: str, root: Path, preset: str | None = None, seen: Sections | None = None, *, normals_only: bool = False
-) -> None:
+    category: str, root: Path, preset: str | None = None, trained: Sequence[Path] = (), *, normals_only: bool = False
+) -> Sections:
     """`categories.<category>` of params.yaml with all its SECTIONS; comments and everything else stay as they are.
 
-    `normals_only`, and with DEFAULT what was `seen` in the photographs, are entered with a category that is new; of one
-    that is there already a person has decided.
+    `normals_only`, and with DEFAULT what the photographs that are `trained` on ask for, which it returns, are entered
+    with a category that is new; of one that is there already a person has decided.
     """
     with editing(root / PARAMS) as params:
         known = params.content().get("categories") or {}
@@ -207,10 +214,11 @@ def _enter(
             preset = DEFAULT
         if preset is not None:
             write(params, load(preset), category)
-        if preset == DEFAULT and category not in known:
-            for section, settings in (seen or {}).items():
-                for name, value in settings.items():
-                    params.put(("categories", category, section, name), value)
+        seen = suggested(trained, params.content()) if preset == DEFAULT and category not in known else {}
+        for section, settings in seen.items():
+            for name, value in settings.items():
+                params.put(("categories", category, section, name), value)
+    return seen
 
 
 def _next_step(category: str, root: Path) -> str:

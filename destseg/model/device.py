@@ -63,7 +63,7 @@ def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     return values.to(device)
 
 
-# What oneDNN may be kept to in its ONEDNN_MAX_CPU_ISA.
+# Values of ONEDNN_MAX_CPU_ISA that rule bfloat16 out.
 _WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
@@ -71,7 +71,8 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware, and oneDNN is not told to do without; else it is emulated."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
+    told = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""  # its older name
+    if told.upper() in _WITHOUT_BFLOAT16:
         return False
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch from 2.11 on
     if not capabilities and Path("/proc/cpuinfo").exists():

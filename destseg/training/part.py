@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
 from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +10,6 @@ SCALE = 4  # a part is found on pictures of a quarter of the size: noise is gone
 _RING = 32  # the edge that is taken for background is 1/32 of the picture's side wide
 _NEAR = 0.9  # of the edges' pixels lie within the spread of the background
 _TIMES, _LEAST = 3.0, 6.0  # spreads, and grey values, from which on a pixel is not background
-_PARTED = 0.75  # of the grey values halfway between the two kinds of places: halos and shadows are background
 # Otherwise there is no background: the median picture is part by a share between these, and any of its places this many
 # times as likely as one at the edges.
 _SHARE, _LIKELIER = (0.02, 0.85), 4.0
@@ -21,14 +19,12 @@ _BATCH = 64
 def parts(images: Tensor) -> Tensor | None:
     """Whether each place of normal images uint8 [N, 3, S, S] shows the part: bool [N, 1, S/4, S/4].
 
-    None where no background can be told from it, as on textures and where parts fill the picture.
+    None where no background can be told from it, as on textures. A part that fills the picture is taken for background.
     """
-    small = torch.cat([F.avg_pool2d(some.float(), SCALE) for some in images.split(_BATCH)])
-    ring = _ring(small.shape[-1], small.device)
-    background = small[:, :, ring].median(dim=2).values[:, :, None, None]
-    away = (small - background).abs().amax(dim=1, keepdim=True)
+    ring = _ring(images.shape[-1] // SCALE, images.device)
+    away = torch.cat([_from_background(some, ring) for some in images.split(_BATCH)])
     edges = away[:, :, ring]
-    limit = max(_TIMES * float(torch.quantile(_some(edges), _NEAR)), _LEAST, _PARTED * _halfway(_some(away)))
+    limit = max(_TIMES * float(torch.quantile(_some(edges).float(), _NEAR)), _LEAST)
     found = away > limit
     share = float(found.float().mean(dim=(1, 2, 3)).median())
     at_edges = float((edges > limit).float().mean())
@@ -39,20 +35,18 @@ def parts(images: Tensor) -> Tensor | None:
     return F.max_pool2d(filled.to(found.device).float(), 3, 1, 1) > 0
 
 
+def _from_background(images: Tensor, ring: Tensor) -> Tensor:
+    """How far each place is from the median colour of its picture's edges: uint8 [B, 1, S/4, S/4], in grey values."""
+    small = F.avg_pool2d(images.float(), SCALE)
+    background = small[:, :, ring].median(dim=2).values[:, :, None, None]
+    return (small - background).abs().amax(dim=1, keepdim=True).round().to(torch.uint8)
+
+
 def _ring(side: int, device: torch.device) -> Tensor:
     width = max(1, side // _RING)
     ring = torch.ones(side, side, dtype=torch.bool, device=device)
     ring[width:-width, width:-width] = False
     return ring
-
-
-def _halfway(values: Tensor) -> float:
-    """Between the means of the two classes that the values fall into."""
-    flat = values.cpu().numpy()
-    if not flat.any():
-        return 0.0
-    means, _ = kmeans2(flat, np.array([0, flat.max()]), minit="matrix")
-    return float(means.mean())
 
 
 def _some(values: Tensor, most: int = 1_000_000) -> Tensor:

@@ -48,14 +48,17 @@ class SynthesisSettings:
     own_share: float = 0.0
     """Share of the images whose defects are filled with another place of a normal image, turned, darkened or lit,
     instead of a texture (after CutPaste, CVPR 2021): flaws in the surface rather than foreign matter."""
-    on_part: bool = False
-    """Defects on the part alone, where the pictures have a background that it can be told from (training/part.py)."""
+    part_share: float = 0.0
+    """Share of the images whose defects are on the part alone, where the pictures have a background that it can be told
+    from (training/part.py); the others have them anywhere."""
 
     def __post_init__(self) -> None:
         if self.crop is not None and (self.crop < 64 or self.crop % 32):
             raise ValueError(f"crop is {self.crop}, expected null or a multiple of 32 from 64 up")
         if not 0 <= self.own_share <= 1:
             raise ValueError(f"own_share is {self.own_share}, expected 0 to 1")
+        if not 0 <= self.part_share <= 1:
+            raise ValueError(f"part_share is {self.part_share}, expected 0 to 1")
         if not 0 <= self.scale_min <= self.scale_max <= 6:
             raise ValueError(
                 f"scale_min {self.scale_min} and scale_max {self.scale_max}: expected 0 <= min <= max <= 6"
@@ -132,7 +135,7 @@ class Synthesis:
     ) -> None:
         self.images, self.textures, self.settings, self.generator = images, textures, settings, generator
         self.device, self.share = device or images.device, share
-        self.parts = parts(images) if settings.on_part else None
+        self.parts = parts(images) if settings.part_share else None
 
     @property
     def side(self) -> int:
@@ -213,15 +216,17 @@ class Synthesis:
         return Own(crops, self._mine(degrees), self._mine(gain), self._mine(chosen))
 
     def _crops(self, size: int) -> tuple[Tensor, Tensor | None]:
-        """Normal images, or squares of them, and where they show the part."""
+        """Normal images, or squares of them, and where defects may be."""
         chosen, whole = self._below(len(self.images), size), self.images.shape[-1]
-        part = None
+        part = anywhere = None
         if self.parts is not None:
+            anywhere = self._mine(self._uniform(0, 1, size) >= self.settings.part_share)
             part = F.interpolate(self._picked(self.parts, chosen).float(), (whole, whole))
+            part[sent(anywhere, part.device)] = 1
         side = self.settings.crop or whole
         if side == whole:
             return self._picked(self.images, chosen), part
-        corners = self._corners(chosen, side)
+        corners = self._corners(chosen, side, anywhere)
         squares = [(..., slice(top, top + side), slice(left, left + side)) for top, left in corners]
         mine = self._mine(chosen).tolist()
         images = torch.stack([self.images[i][square] for i, square in zip(mine, squares, strict=True)])
@@ -229,17 +234,17 @@ class Synthesis:
             part = torch.stack([one[square] for one, square in zip(part, squares, strict=True)])
         return images, part
 
-    def _corners(self, chosen: Tensor, side: int) -> list[tuple[int, int]]:
+    def _corners(self, chosen: Tensor, side: int, anywhere: Tensor | None) -> list[tuple[int, int]]:
         """Top and left of this process's squares: anywhere in the picture, or around any place of its part."""
         size, most = len(chosen), self.images.shape[-1] - side
         tops, lefts = (self._mine(self._below(most + 1, size)).tolist() for _ in range(2))
         corners: list[tuple[int, int]] = list(zip(tops, lefts, strict=True))
-        if self.parts is None:
+        if self.parts is None or anywhere is None:
             return corners
         drawn = self._mine(self._uniform(0, 1, size)).tolist()
         for row, (image, at) in enumerate(zip(self._mine(chosen).tolist(), drawn, strict=True)):
             places = self.parts[image, 0].nonzero()
-            if len(places):
+            if len(places) and not anywhere[row]:
                 centre = places[int(at * len(places))] * SCALE
                 top, left = (centre - side // 2).clamp(0, most).tolist()
                 corners[row] = top, left

@@ -9,7 +9,6 @@ from typing import Any
 from destseg.dataset.accepted import read_accepted
 from destseg.dataset.images import ImageSettings
 from destseg.dataset.layout import build_dir, dataset_dir
-from destseg.dataset.traits import DETAILED
 from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.evaluation.meanings import MEANINGS
 from destseg.model.calibration import Calibration
@@ -77,11 +76,8 @@ class Tried:
         lines = [f"Done in {_duration(self._all)}: {steps}.", f"{self.category}: {self._trained()}"]
         if self.grey:
             lines.append("The photographs are grey, so the synthetic defects were made grey too (synthesis.grey).")
-        if self.size == DETAILED and self.crop:
-            lines.append(
-                f"The photographs have detail, so the model sees them at {self.size}x{self.size} and learned from "
-                f"squares of {self.crop} (image.size, synthesis.crop)."
-            )
+        learned = f" and learned from squares of {self.crop} of them" if self.crop else ""
+        lines.append(f"It sees photographs at {self.size}x{self.size} pixels{learned} (image.size, synthesis.crop).")
         lines += [*self._measured(), ""]
         lines += [f"{name.capitalize() + ':':<10}{path}" for name, path in self.paths.items()]
         lines += ["", "Next, score new photographs:", f"  {self.score}", "or, in a destseg repository, adopt them:"]

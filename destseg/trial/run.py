@@ -73,7 +73,7 @@ def _begin(project: Project, category: str, photographs: Photographs, settings: 
     kept = project.kept_params()
     trained = [path for name, path in photographs.files.items() if name.startswith("train/")]
     normals_only = not any(name.startswith("ground_truth/") for name in photographs.files)
-    text = params(category, settings, suggested(trained), normals_only=normals_only)
+    text = params(category, settings, suggested(trained, settings), normals_only=normals_only)
     if kept:
         log.info("%s was changed by hand, and is kept as it is", project.shown / PARAMS)
     changes = project.begin(category, photographs, text)

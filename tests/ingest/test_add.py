@@ -123,23 +123,33 @@ def test_a_folder_without_defects_is_entered_as_normals_only(root: Path, source:
     }
 
 
-def test_what_the_photographs_say_is_entered_with_a_new_category_that_is_compact(root: Path, source: Path) -> None:
+def test_what_the_photographs_ask_for_is_entered_with_a_new_compact_category(root: Path, source: Path) -> None:
     for path in images(source):
         if "ground_truth" not in path.parts:
             picture(path, seed=0, side=520)
     for path in (source / "ground_truth").rglob("*.png"):
         with Image.open(path) as mask:
             mask.resize((520, 520)).save(path)
-    seen = {"image": {"size": 512}, "synthesis": {"crop": 256}}
-    for name, preset, expected in (("bolt", "compact", seen), ("nut", None, {}), ("screw", "paper", {})):
-        add(name, source, root, preset=preset)
-        entered = yaml.safe_load((root / "params.yaml").read_text())["categories"][name]
-        assert entered["image"] == expected.get("image", {})
-        assert entered["synthesis"].get("crop") == expected.get("synthesis", {}).get("crop")
-    text = (root / "params.yaml").read_text().replace("size: 512", "size: 320", 1)
-    (root / "params.yaml").write_text(text)
-    add("bolt", source, root)
-    assert yaml.safe_load((root / "params.yaml").read_text())["categories"]["bolt"]["image"] == {"size": 320}
+    (root / "params.yaml").write_text("categories: {}\n")
+    use("compact", root=root)
+
+    def entered(name: str) -> tuple[object, object]:
+        own = yaml.safe_load((root / "params.yaml").read_text())["categories"][name]
+        return own["image"].get("size"), own["synthesis"].get("crop")
+
+    added = add("bolt", source, root)
+    assert added.seen == {"image": {"size": 512}, "synthesis": {"crop": 256}}
+    assert "preset compact, and for these photographs image.size 512, synthesis.crop 256." in str(added)
+    assert entered("bolt") == (512, 256)
+    assert add("nut", source, root, preset="paper").seen == {}
+    assert entered("nut") == (None, None)
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("size: 512", "size: 320"))
+    assert add("bolt", source, root).seen == {}
+    assert entered("bolt") == (320, 256)
+    (root / "params.yaml").write_text("image: {size: 768}\n" + (root / "params.yaml").read_text())
+    assert add("screw", source, root).seen == {}
+    assert entered("screw") == (None, None)
 
 
 def test_params_keep_their_comments(root: Path) -> None:

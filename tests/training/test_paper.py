@@ -33,7 +33,7 @@ PAPER: dict[type, dict[str, Any]] = {
         "beta_max": 0.8,
         "grey": False,
         "own_share": 0,
-        "on_part": False,
+        "part_share": 0,
     },
     StudentSettings: {
         "denoising": True,

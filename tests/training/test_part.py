@@ -52,6 +52,30 @@ def test_a_part_is_told_from_its_background(background: Tensor, part: Tensor) ->
     assert float(found.float().mean()) < 1.5 * float(truth.float().mean())  # with a seam around it
 
 
+def test_a_part_keeps_its_holes_and_all_its_tones() -> None:
+    y, x = torch.meshgrid(*[torch.arange(float(SIZE))] * 2, indexing="ij")
+    hole = (y - 70) ** 2 + (x - 55) ** 2 < 15**2
+    label = ((y - 50).abs() < 6) & ((x - 55).abs() < 12)
+    plate = torch.where(label, colour(20, 20, 20), colour(190, 190, 190))
+    found = parts(photographs(colour(240, 240, 240), torch.where(hole, colour(240, 240, 240), plate)))
+    assert found is not None
+    whole = F.avg_pool2d(disc().float()[None, None], 4) > 0
+    assert bool(found[:, whole[0]].all())
+    assert not bool(found[:, :, :4].any())
+
+
+def test_a_share_of_the_images_is_damaged_anywhere() -> None:
+    images = photographs(colour(10, 10, 10), colour(150, 150, 150))
+    textures = torch.full((2, 3, SIZE, SIZE), 250, dtype=torch.uint8)
+    beside = {}
+    for share in (0.0, 0.5, 1.0):
+        batch = Synthesis(images, textures, SynthesisSettings(part_share=share), seeded(0, "test")).batch(200)
+        off = batch.mask.bool() & (F.max_pool2d(batch.normal.amax(1, keepdim=True), 17, 1, 8) < 80)
+        beside[share] = float(off.flatten(1).any(dim=1).float().mean())
+    assert beside[1.0] == 0
+    assert beside[0.5] == pytest.approx(beside[0.0] / 2, abs=0.1)
+
+
 def grain(count: int) -> Tensor:
     coarse = 128 + 40 * noise(count, 1, 16, 16)
     return F.interpolate(coarse, (SIZE, SIZE), mode="bilinear").expand(count, 3, SIZE, SIZE)
@@ -73,7 +97,7 @@ def test_what_fills_the_picture_has_no_background(pictures: Callable[[int], Tens
 def test_defects_stay_on_the_part(crop: int | None) -> None:
     images = photographs(colour(10, 10, 10), colour(150, 150, 150))
     textures = torch.full((2, 3, crop or SIZE, crop or SIZE), 250, dtype=torch.uint8)
-    settings = SynthesisSettings(on_part=True, quarter_turns=True, flips="both", crop=crop)
+    settings = SynthesisSettings(part_share=1.0, quarter_turns=True, flips="both", crop=crop)
     batch = Synthesis(images, textures, settings, seeded(0, "test")).batch(64)
     is_near = F.max_pool2d(batch.normal.amax(1, keepdim=True), 17, 1, 8) > 80
     strays = (batch.mask.bool() & ~is_near)[..., 8:-8, 8:-8]  # what is near the edge may be near a part beyond it
@@ -86,7 +110,7 @@ def test_defects_stay_on_the_part(crop: int | None) -> None:
 def test_pictures_without_a_background_are_damaged_anywhere() -> None:
     images = grain(6).round().clamp(0, 255).to(torch.uint8)
     plain, asked = (
-        Synthesis(images, images, SynthesisSettings(on_part=on_part), seeded(0, "test")).batch(8)
-        for on_part in (False, True)
+        Synthesis(images, images, SynthesisSettings(part_share=share), seeded(0, "test")).batch(8)
+        for share in (0.0, 1.0)
     )
     assert torch.equal(plain.damaged, asked.damaged)

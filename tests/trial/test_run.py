@@ -62,6 +62,8 @@ def test_a_plain_folder_ends_with_report_heatmaps_and_model_at_relative_paths(
     text = str(tried)
     assert all(path in text for path in tried.paths.values())
     assert text.startswith("Done in ")
+    size = SMALL["image"]["size"]
+    assert f"It sees photographs at {size}x{size} pixels" in text
     for step in (
         "photographs",
         "checks",
