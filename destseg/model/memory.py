@@ -71,13 +71,13 @@ class Memory(nn.Module):
 
 
 def distance(places: Tensor, patches: Tensor) -> Tensor:
-    """Euclidean distance of each place [..., C] to the nearest patch of [M, C]: [...]."""
-    # |v - p|^2 = |v|^2 + |p|^2 - 2 vp finds the nearest by matrix products, of some patches at a time so that they stay
-    # small. Where a place is a patch it rounds to anything near 0, so the distance itself is that of the two.
-    found = [((some * some).sum(dim=1) - 2 * places @ some.T).min(dim=-1) for some in patches.split(_AT_ONCE)]
-    part = torch.stack([values for values, _ in found]).argmin(dim=0)
-    index = torch.stack([indices for _, indices in found]).gather(0, part[None])[0] + part * _AT_ONCE
-    return (places - patches[index]).square().sum(dim=-1).sqrt()
+    """sqrt(1 + d^2), d the Euclidean distance of each place [..., C] to the nearest patch of [M, C]: [...]."""
+    # |v - p|^2 = |v|^2 + |p|^2 - 2 vp finds it by matrix products, of some patches at a time so that they stay small.
+    # Where a place is a patch this rounds to anything near 0, in each program to another: the 1 makes them alike.
+    near = torch.stack(
+        [((some * some).sum(dim=1) - 2 * places @ some.T).amin(dim=-1) for some in patches.split(_AT_ONCE)]
+    )
+    return (1 + ((places * places).sum(dim=-1) + near.amin(dim=0)).clamp_min(0)).sqrt()
 
 
 def features(teacher: Maps) -> Tensor:
