@@ -18,7 +18,7 @@ help:
 	@echo "make lint    ruff and mypy only"
 	@echo "make bench   speed and memory of training and inference on this machine, into benchmarks/results"
 	@echo "make bench-busy    what a busy process beside it costs a training step"
-	@echo "make bench-quality DATA=DIR [JOBS=2]    train and evaluate on the magnetic tiles, into benchmarks/results"
+	@echo "make bench-quality DATA=DIR NOTE=\"what else ran\" [JOBS=2]    what compact finds on nine products, and what changes of it give"
 	@echo "make bench-metrics NOTE=\"what else ran\"    seconds, memory and error of the metrics"
 	@echo "make soak NOTE=\"what else ran\"    what takes longer than the suite: 50 kills of ingest, 30 of promotion, long faults, an hour of a factory"
 	@echo "make lock    resolve pyproject.toml anew into requirements.lock"
@@ -42,8 +42,9 @@ bench-busy: install
 	@exec $(BIN)/python -m benchmarks.busy $(BENCH)
 
 bench-quality: install
-	$(if $(DATA),,$(error DATA is not set; expected the folder of the magnetic tiles in MVTec layout))
-	@exec $(BIN)/python -m benchmarks.quality "$(DATA)" --jobs $(or $(JOBS),1)
+	$(if $(DATA),,$(error DATA is not set; expected the folder that holds screw and magnetic_tile in MVTec layout))
+	$(if $(NOTE),,$(error NOTE is not set; expected what else ran on the machine))
+	@exec $(BIN)/python -m benchmarks.changes "$(DATA)" --jobs $(or $(JOBS),1) --note "$(NOTE)"
 
 bench-metrics: install
 	$(if $(NOTE),,$(error NOTE is not set; expected what else ran on the machine))

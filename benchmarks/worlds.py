@@ -15,7 +15,7 @@ Settings = dict[str, dict[str, Any]]
 SOLAR = ("elpv_mono", "elpv_poly")
 # What the product is, which its user knows before anything is measured.
 SETTINGS: dict[str, Settings] = {
-    "screw": {"synthesis": {"quarter_turns": True, "grey": True}},
+    "screw": {"image": {"size": 512}, "synthesis": {"crop": 256, "quarter_turns": True, "grey": True}},
     "magnetic_tile": {"synthesis": {"crop": 128, "flips": "both", "grey": True}},
     "brick": {"image": {"size": 128}, "synthesis": {"grey": True}},
     "grass": {"image": {"size": 128}, "synthesis": {"grey": True}},

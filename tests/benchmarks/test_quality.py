@@ -74,7 +74,7 @@ def test_recorded_runs_are_those_of_the_plan() -> None:
     recorded = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert [record["key"] for record in recorded] == [run.key for run in PLAN]
     final = {record["teacher_sha256"] for record in recorded if record["teacher"] == "final"}
-    assert final == {sha256(FORMULA)}, "the bundled teacher has changed since: run `make bench-quality`"
+    assert final == {sha256(FORMULA)}, "the bundled teacher has changed since: run `python -m benchmarks.quality`"
     fields = Run.__dataclass_fields__.keys()
     assert all(Run(**{name: record[name] for name in fields}).key == record["key"] for record in recorded)
 
