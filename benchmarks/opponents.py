@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from benchmarks import parts, worlds
+from benchmarks.changes import parameters
 from destseg import Error, files
 from destseg.bench.machine import describe
 
 log = logging.getLogger("benchmarks.opponents")
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "opponents.json"
-MODELS = {"patchcore": "PatchCore", "padim": "PaDiM", "supersimplenet": "SuperSimpleNet"}
+MODELS = {"patchcore": "PatchCore", "padim": "PaDiM"}
 Record = dict[str, Any]
 
 
@@ -38,7 +38,7 @@ def measure(world: str, model: str, seed: int, given: Path, python: Path) -> Rec
     with tempfile.TemporaryDirectory(prefix="destseg-opponents-") as folder:
         data, out = Path(folder) / world, Path(folder) / "maps.npz"
         worlds.write(world, data, given)
-        size = worlds.SETTINGS[world].get("image", {}).get("size") or _shipped_size()
+        size = parameters(world, seed, {})["image"]["size"]
         side = min(size, parts.EVALUATED)
         words = ["--model", model, "--size", str(size), "--side", str(side), "--seed", str(seed)]
         done = subprocess.run(
@@ -54,11 +54,6 @@ def measure(world: str, model: str, seed: int, given: Path, python: Path) -> Rec
         with np.load(out) as found:
             metrics = parts.metrics(world, data, found["maps"], found["scores"], [Path(one) for one in found["paths"]])
     return {"world": world, "model": model, "seed": seed, "size": size, "metrics": metrics, **said}
-
-
-def _shipped_size() -> int:
-    size: int = yaml.safe_load((HERE.parent / "params.yaml").read_text(encoding="utf-8"))["image"]["size"]
-    return size
 
 
 def table(records: Sequence[Record]) -> str:

@@ -10,8 +10,8 @@ SCALE = 4  # a part is found on pictures of a quarter of the size: noise is gone
 _RING = 32  # the edge that is taken for background is 1/32 of the picture's side wide
 _NEAR = 0.9  # of the edges' pixels lie within the spread of the background
 _TIMES, _LEAST = 3.0, 6.0  # spreads, and grey values, from which on a pixel is not background
-# Otherwise there is no background: the median picture is part by a share between these, and any of its places this many
-# times as likely as one at the edges.
+# A background is told apart only where the part's share of the median picture lies between these, and is this many
+# times as large as its share of the edges.
 _SHARE, _LIKELIER = (0.02, 0.85), 4.0
 _BATCH = 64
 
