@@ -19,7 +19,7 @@ from destseg.training.synthesis import Synthesis, SynthesisSettings, seeded
 
 WIDTHS: dict[Network, int] = {"paper": 256, "compact": 48}
 """Channels of the segmentation net, unless another is asked for."""
-PATCHES: dict[Network, int] = {"paper": 0, "compact": 4000}
+PATCHES: dict[Network, int] = {"paper": 0, "compact": 2000}
 """Of the memory."""
 BACKBONES: dict[Network, BackboneName] = {"paper": "resnet18", "compact": "efficientnet-lite0"}
 STUDENT: dict[Network, StudentSettings] = {

@@ -72,11 +72,11 @@ class Memory(nn.Module):
 
 def distance(places: Tensor, patches: Tensor) -> Tensor:
     """sqrt(1 + d^2), d the Euclidean distance of each place [..., C] to the nearest patch of [M, C]: [...]."""
-    # |v - p|^2 = |v|^2 + |p|^2 - 2 vp finds it by matrix products, of some patches at a time so that they stay small.
+    # |v - p|^2 = |v|^2 + (|p|^2 - 2 vp): the bracket is a matrix product, of some patches at a time to stay small.
     # Where a place is a patch this rounds to anything near 0, in each program to another: the 1 makes them alike.
-    near = torch.stack(
-        [((some * some).sum(dim=1) - 2 * places @ some.T).amin(dim=-1) for some in patches.split(_AT_ONCE)]
-    )
+    seen = torch.cat([places, torch.ones_like(places[..., :1])], dim=-1)
+    known = torch.cat([-2 * patches, (patches * patches).sum(dim=1, keepdim=True)], dim=1)
+    near = torch.stack([(seen @ some.T).amin(dim=-1) for some in known.split(_AT_ONCE)])
     return (1 + ((places * places).sum(dim=-1) + near.amin(dim=0)).clamp_min(0)).sqrt()
 
 

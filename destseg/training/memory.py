@@ -20,6 +20,8 @@ from destseg.training.synthesis import seeded
 
 IMAGES = 200  # normal images that are looked at, at most
 PLACES = 1024  # of each, which are all that there are at 256x256: a larger picture takes no more memory
+_CANDIDATES = 40_000  # places that patches are picked of, at most
+_PROJECTED = 64  # channels in which candidates are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class MemorySettings:
 def remember(
     teacher: Backbone, student: Student, images: Tensor, settings: MemorySettings, generator: torch.Generator
 ) -> Memory:
-    """The memory of normal images uint8 [N, 3, S, S]; patches are drawn from all of them alike.
+    """The memory of normal images uint8 [N, 3, S, S]; its patches are those that differ most (`coreset`).
 
     The distance of a normal place is measured to the patches of the other images: its own would be too near.
     """
@@ -59,16 +61,37 @@ def remember(
         levels.append(_sampled(levelled(maps, others), generator))
     seen, apart = torch.stack(found), torch.cat(levels)  # [N, P, C] and [N P, 3]
     places = seen.flatten(0, 1)
-    rows = torch.randperm(len(places), generator=generator)[: settings.patches].to(on)
-    memory = Memory(len(rows), teacher.channels).to(on)
+    memory = Memory(min(settings.patches, len(places)), teacher.channels).to(on)
     memory.mean, memory.std = places.mean(dim=0), deviation(places)
     standard = (seen - memory.mean) / memory.std
+    rows = coreset(standard.flatten(0, 1), settings.patches, generator)
     memory.patches, of = standard.flatten(0, 1)[rows], rows // seen.shape[1]
     away = [distance(one, _others(memory.patches, of != index)) for index, one in enumerate(standard)]
     memory.patch_mean, memory.patch_std = torch.cat(away).mean(), deviation(torch.cat(away))
     memory.dest_mean, memory.dest_std = apart.mean(dim=0), deviation(apart)
     memory.weights = torch.tensor([settings.weight, settings.dest_weight], device=on)
     return memory.eval()
+
+
+def coreset(places: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Rows of `count` of the places [P, C], one after another the farthest from those before: [min(count, P)].
+
+    The greedy k-centre of PatchCore (CVPR 2022, section 3.2) over candidates drawn from all, in random projections.
+    """
+    drawn = torch.randperm(len(places), generator=generator)[: max(count, _CANDIDATES)].to(places.device)
+    if count >= len(drawn):
+        return drawn
+    axes = torch.randn(places.shape[1], _PROJECTED, generator=generator).to(places)
+    candidates = places[drawn] @ axes
+    squares = (candidates * candidates).sum(dim=1)
+    rows = torch.zeros(count, dtype=torch.long, device=places.device)
+    nearest = torch.full_like(squares, torch.inf)
+    for index in range(count - 1):
+        row = rows[index]
+        torch.minimum(nearest, torch.addmv(squares, candidates, candidates[row], alpha=-2) + squares[row], out=nearest)
+        nearest[row] = -torch.inf
+        rows[index + 1] = nearest.argmax()
+    return drawn[rows]
 
 
 def _sampled(maps: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from destseg import Error
 from destseg.model.memory import Memory, deviation, distance, features, levelled, load_memory, save_memory
 from destseg.model.network import DeSTSeg
 from destseg.model.weights import save_weights
-from destseg.training.memory import MemorySettings, remember
+from destseg.training.memory import MemorySettings, coreset, remember
 from destseg.training.synthesis import seeded
 
 from ..compact import lite0, untrained
@@ -35,6 +35,17 @@ def test_the_distance_is_that_to_the_nearest_patch_rounded_off_near_nothing() ->
         nearest = torch.cdist(places.flatten(0, 2), known).amin(dim=1).view(2, 5, 7)
         assert torch.allclose(distance(places, known), (1 + nearest**2).sqrt(), atol=1e-5)
         assert torch.allclose(distance(known, known), torch.ones(len(known)), atol=1e-5)
+
+
+def test_patches_are_of_every_kind_however_rare() -> None:
+    kinds = 10 * torch.randn(30, 12, generator=seeded(0, "kinds"))
+    rare = torch.cat([torch.zeros(5000, dtype=torch.long), torch.arange(30)])  # all but one in 160 are alike
+    places = kinds[rare] + torch.randn(len(rare), 12, generator=seeded(0, "places")) / 10
+    rows = coreset(places, 40, seeded(0, "coreset"))
+    assert len(set(rows.tolist())) == 40
+    assert set(rare[rows].tolist()) == set(range(30))
+    assert coreset(places, 40, seeded(0, "coreset")).tolist() == rows.tolist()
+    assert sorted(coreset(places[:7], 40, seeded(0, "coreset")).tolist()) == list(range(7))
 
 
 def test_means_and_deviations_are_those_of_the_normal_images() -> None:
