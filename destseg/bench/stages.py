@@ -27,7 +27,7 @@ STUDENT: dict[Network, StudentSettings] = {
     "compact": StudentSettings(
         network="compact",
         reduction="mean",
-        steps=350,
+        steps=1050,
         optimiser="adamw",
         lr=0.002,
         encoder_lr_share=0.3,
@@ -37,7 +37,7 @@ STUDENT: dict[Network, StudentSettings] = {
 SEGMENTATION: dict[Network, SegmentationSettings] = {
     "paper": SegmentationSettings(),
     "compact": SegmentationSettings(
-        prior=0.05, width=48, steps=350, optimiser="adamw", lr_res=0.002, lr_head=0.002, schedule="cosine"
+        prior=0.05, width=48, steps=1050, optimiser="adamw", lr_res=0.002, lr_head=0.002, schedule="cosine"
     ),
 }
 OWN_SHARE: dict[Network, float] = {"paper": 0.0, "compact": 0.5}

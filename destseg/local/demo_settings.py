@@ -15,11 +15,13 @@ from destseg.presets.use import write
 from destseg.settings import PARAMS
 
 PRESET = "compact"
-# Squares of a quarter of the picture show as much of a defect, and cost a quarter; so few images need fewer textures.
-# The demo is to end within five minutes on two cores.
+# Squares of a quarter of the picture show as much of a defect, and cost a quarter; so few images need fewer textures,
+# and rendered products fewer steps. The demo is to end within five minutes on two cores.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "texture": {"count": 128},
     "synthesis": {"crop": 128},
+    "student": {"steps": 250},
+    "segmentation": {"steps": 250},
 }
 
 

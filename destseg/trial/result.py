@@ -12,7 +12,9 @@ from destseg.dataset.layout import build_dir, dataset_dir
 from destseg.evaluation.calibrate import CalibrationSettings, images_needed
 from destseg.evaluation.meanings import MEANINGS
 from destseg.model.calibration import Calibration
+from destseg.presets.preset import load
 from destseg.settings import read_section
+from destseg.training.student import StudentSettings
 from destseg.training.synthesis import SynthesisSettings
 from destseg.trial.settings import PRESET
 from destseg.validation.verdict import counted
@@ -36,6 +38,8 @@ class Tried:
     """Of the square that the model sees, in pixels."""
     crop: int | None
     """Of the squares of it that it learned from."""
+    steps: int
+    """Of the first training."""
     metrics: dict[str, Any]
     """metrics.json."""
     defect_types: list[dict[str, Any]]
@@ -63,6 +67,7 @@ class Tried:
             "grey": self.grey,
             "size": self.size,
             "crop": self.crop,
+            "steps": self.steps,
             "training_images": self.training,
             "calibration_images": self.calibration.images if self.calibration else 0,
             "metrics": self.metrics,
@@ -82,6 +87,8 @@ class Tried:
         lines += [f"{name.capitalize() + ':':<10}{path}" for name, path in self.paths.items()]
         lines += ["", "Next, score new photographs:", f"  {self.score}", "or, in a destseg repository, adopt them:"]
         lines.append(f"  {self.adopt}")
+        if self.steps < (steps := load(PRESET).sections["student"]["steps"]):
+            lines.append(f"There it trains longer: {steps} steps a stage, not {self.steps} as in this first look.")
         return "\n".join(lines)
 
     @property
@@ -141,6 +148,7 @@ class Tried:
             grey=synthesis.grey,
             size=read_section("image", ImageSettings, category=category).size,
             crop=synthesis.crop,
+            steps=read_section("student", StudentSettings, category=category).steps,
             metrics=metrics,
             defect_types=_json(build / "evaluation/defect_types.json"),
             seconds=seconds,

@@ -11,13 +11,13 @@ from destseg import Error
 from destseg.dataset.accepted import accepted_path
 from destseg.dataset.layout import GOOD, MEMORY, SEGMENTATION, STUDENT, TEACHER, build_dir, check_category
 from destseg.dataset.traits import suggested
-from destseg.presets.preset import Sections, load
+from destseg.presets.preset import Sections
 from destseg.settings import PARAMS, read_section
 from destseg.trial.checks import check, say_left_out
 from destseg.trial.photographs import Photographs, category_of, opened
 from destseg.trial.project import Project, working_in
 from destseg.trial.result import SHEET, Tried, commands
-from destseg.trial.settings import PRESET, params
+from destseg.trial.settings import first_look, params
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def try_(folder: Path, *, out: Path | None = None, name: str | None = None, sett
     """Checks the photographs, trains, measures and draws; what an earlier run has done for the same inputs stays.
 
     All is written below `out`, destseg-try-<category> unless given; nothing into `folder`. An Error has every mistake
-    in the photographs, before anything trains. `settings` are sections of params.yaml, those of PRESET unless given.
+    in the photographs, before anything trains. `settings` are sections of params.yaml, `first_look` unless given.
     """
     category = check_category(name or category_of(folder))
     place = out or Path(f"destseg-try-{category}")
@@ -44,7 +44,7 @@ def try_(folder: Path, *, out: Path | None = None, name: str | None = None, sett
     project = Project(place)
     try:
         with project.held(), opened(folder, category, place) as photographs:
-            return _tried(project, category, folder, photographs, settings or load(PRESET).sections)
+            return _tried(project, category, folder, photographs, settings or first_look())
     except KeyboardInterrupt:
         log.warning("interrupted; the same command goes on from here")
         raise

@@ -17,9 +17,11 @@ from PIL import Image
 
 from destseg import Error
 from destseg.evaluation.predict import predict
+from destseg.presets.preset import load
 from destseg.trial.checks import Refused
 from destseg.trial.result import Tried
 from destseg.trial.run import try_
+from destseg.trial.settings import PRESET, first_look
 
 from .conftest import NORMALS, SMALL, dataset, listing, normals, photograph
 
@@ -124,6 +126,14 @@ def test_a_datasets_own_defects_are_what_is_measured_and_drawn(layout: tuple[Pat
     assert "of 4 good ones falsely rejected." in str(tried)
     assert "The defects on this page are synthetic" not in (desk / tried.paths["report"]).read_text()
     assert "synthetic" not in tried.metrics
+
+
+def test_it_trains_the_preset_for_fewer_steps_and_says_so(plain: tuple[Path, Tried, dict[str, bytes]]) -> None:
+    look, whole = first_look(), load(PRESET).sections
+    steps = {stage: look[stage].pop("steps") for stage in ("student", "segmentation")}
+    assert all(count < whole[stage].pop("steps") for stage, count in steps.items())
+    assert look == whole
+    assert "There it trains longer: 1050 steps a stage, not 4 as in this first look." in str(plain[1])
 
 
 def test_the_next_commands_are_ready_to_paste(
