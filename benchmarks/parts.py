@@ -40,9 +40,8 @@ def by_part(network: DeSTSeg, images: Tensor) -> dict[str, Tensor]:
     parts = {"segmentation net": net, "DeST": dest(teacher, student)}
     if network.memory is None:
         return {**parts, "sum": net}
-    memory, apart = network.memory.standardised(teacher, student)
-    patch, of_dest = network.memory.weights
-    return {**parts, "memory": memory, "sum": net + patch * memory + of_dest * apart}
+    memory, _ = network.memory.standardised(teacher, student)
+    return {**parts, "memory": memory, "sum": net + network.memory(teacher, student)}
 
 
 @torch.inference_mode()

@@ -22,8 +22,9 @@ _LEAST, _LEAST_SHARE = 1e-3, 0.05
 class Memory(nn.Module):
     """Patches of normal images (after PatchCore, CVPR 2022), and what is usual of the two distances on them.
 
-    teacher's and student's maps -> [B, 1, H/4, W/4], to be added to the segmentation net's map: both distances in
-    standard deviations of normal images, times their weights. It is negative where a place is calmer than most.
+    teacher's and student's maps -> [B, 1, H/4, W/4], to be added to the segmentation net's map: log(1 + z) of both
+    distances z, in standard deviations of normal images, times their weights. It is negative where a place is calmer
+    than most.
     """
 
     patches: Tensor
@@ -37,8 +38,8 @@ class Memory(nn.Module):
     dest_mean: Tensor
     """[3] of 1 - cosine of teacher and student at each level, at places of normal images; `dest_std` its deviation."""
     dest_std: Tensor
-    weights: Tensor
-    """[2] of the distance to the nearest patch, and of the mean over levels of 1 - cosine."""
+    log_weights: Tensor
+    """[2] of log(1 + z): of the distance to the nearest patch, and of the mean over levels of 1 - cosine."""
 
     def __init__(self, patches: int, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -52,14 +53,14 @@ class Memory(nn.Module):
             "patch_std": torch.ones(()),
             "dest_mean": torch.zeros(levels),
             "dest_std": torch.ones(levels),
-            "weights": torch.zeros(2),
+            "log_weights": torch.zeros(2),
         }.items():
             self.register_buffer(name, value)
 
     def forward(self, teacher: Maps, student: Maps) -> Tensor:
         far, apart = self.standardised(teacher, student)
-        patch, dest = self.weights.float()
-        found: Tensor = patch * far + dest * apart
+        patch, dest = self.log_weights.float()
+        found: Tensor = patch * _compressed(far) + dest * _compressed(apart)
         return found
 
     def standardised(self, teacher: Maps, student: Maps) -> tuple[Tensor, Tensor]:
@@ -120,6 +121,11 @@ def load_memory(path: Path) -> Memory | None:
     memory = Memory(int(patches), tuple(map(int, channels.split(","))))
     load_weights(path, memory)
     return memory
+
+
+def _compressed(z: Tensor) -> Tensor:
+    """log(1 + z), odd: 40 deviations, as where normal images are all alike, must not drown the segmentation net."""
+    return z.sign() * z.abs().log1p()
 
 
 def _each(values: Tensor) -> Tensor:

@@ -31,10 +31,10 @@ class MemorySettings:
     patches: int = 0
     """Patches of normal images that are kept, and compared with every place of a scored image; 0: nothing is added, the
     map is the paper's."""
-    weight: float = 0.1
-    """Of the distance to the nearest patch, in standard deviations of normal images."""
-    dest_weight: float = 0.1
-    """Of 1 - cosine of teacher and student, the mean of the three levels, in standard deviations of normal images."""
+    weight: float = 0.7
+    """Of log(1 + z), z the distance to the nearest patch in standard deviations of normal images."""
+    dest_weight: float = 0.25
+    """Of log(1 + z), z the mean over levels of 1 - cosine of teacher and student, in the same unit."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.patches <= MOST_PATCHES:
@@ -69,7 +69,7 @@ def remember(
     away = [distance(one, _others(memory.patches, of != index)) for index, one in enumerate(standard)]
     memory.patch_mean, memory.patch_std = torch.cat(away).mean(), deviation(torch.cat(away))
     memory.dest_mean, memory.dest_std = apart.mean(dim=0), deviation(apart)
-    memory.weights = torch.tensor([settings.weight, settings.dest_weight], device=on)
+    memory.log_weights = torch.tensor([settings.weight, settings.dest_weight], device=on)
     return memory.eval()
 
 

@@ -108,4 +108,4 @@ def test_the_parts_are_those_of_the_map() -> None:
     whole = torch.nn.functional.interpolate(found["sum"], (64, 64), mode="bilinear", align_corners=False)[:, 0]
     assert torch.allclose(whole, maps, atol=1e-5)
     assert not torch.equal(found["sum"], found["segmentation net"])
-    assert network.memory.weights.tolist() == pytest.approx([settings.weight, settings.dest_weight])
+    assert network.memory.log_weights.tolist() == pytest.approx([settings.weight, settings.dest_weight])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -88,6 +89,23 @@ def test_a_mark_stands_out_of_the_normal_places() -> None:
         found = memory(network.teacher(x), network.student(x))
     assert found.shape == (2, 1, SIZE // 4, SIZE // 4)
     assert (found[:, 0, 6:9, 6:9].mean(dim=(1, 2)) > found[:, 0, 12:, 12:].mean(dim=(1, 2)) + 0.2).all()
+
+
+def test_what_is_added_grows_with_the_logarithm_of_each_distance() -> None:
+    network, images = untrained("compact").eval(), pictures(12)
+    memory = remembered(network, images)
+    images[:, :, 20:40, 20:40] = 255
+    with torch.inference_mode():
+        x = network.teacher.normalise(images)
+        teacher, student = network.teacher(x), network.student(x)
+        found = memory(teacher, student)
+        far, apart = (z.double().numpy() for z in memory.standardised(teacher, student))
+    assert far.max() > 5
+    assert far.min() < 0
+    expected = sum(
+        weight * np.sign(z) * np.log(1 + np.abs(z)) for weight, z in zip((0.7, 0.25), (far, apart), strict=True)
+    )
+    assert np.allclose(found.numpy(), expected, atol=1e-5)
 
 
 def test_the_map_is_the_sum(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ PAPER: dict[type, dict[str, Any]] = {
         "momentum": 0.9,
         "weight_decay": 1e-4,
     },
-    MemorySettings: {"patches": 0, "weight": 0.1, "dest_weight": 0.1},
+    MemorySettings: {"patches": 0, "weight": 0.7, "dest_weight": 0.25},
 }
 NONE = ("capsule", "metal_nut", "pill", "toothbrush", "transistor")
 SMALL = ("wood", "zipper", "cable")
