@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import changes, opponents, painted, parts, worlds
+from benchmarks import changes, curves, opponents, painted, parts, patches, worlds
 from benchmarks.changes import SHIPPED
 from destseg import Error
 from destseg.dataset.layout import samples
@@ -27,6 +27,8 @@ def test_the_guide_shows_what_was_recorded() -> None:
     others = json.loads(opponents.RESULTS.read_text(encoding="utf-8"))
     assert others
     assert opponents.table(others) in guide
+    assert patches.table(json.loads(patches.RESULTS.read_text(encoding="utf-8"))) in guide
+    assert curves.PICTURE.read_text(encoding="utf-8") == curves.picture(records)
 
 
 def test_opponents_were_of_the_versions_that_are_pinned() -> None:
