@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import worlds
+from benchmarks.changes import parameters
 from benchmarks.parts import EVALUATED, metrics
 from destseg import files
 from destseg.bench.machine import describe
@@ -44,7 +45,7 @@ def measure(world: str, given: Path, root: Path) -> list[Record]:
     worlds.write(world, data, given)
     fetch(TeacherSettings(source="efficientnet-lite0"), root / "teacher.safetensors")
     teacher = load_teacher(root / "teacher.safetensors")[0]
-    settings = ImageSettings(size=worlds.SETTINGS[world].get("image", {}).get("size", 256))
+    settings = ImageSettings(size=parameters(world, 0, {})["image"]["size"])
     generator = seeded(0, f"{world}/patches")
     train = [sample.path for sample in samples(data, "train")]
     chosen = [train[index] for index in torch.randperm(len(train), generator=generator)[:IMAGES].tolist()]
