@@ -61,10 +61,11 @@ def remember(
         levels.append(_sampled(levelled(maps, others), generator))
     seen, apart = torch.stack(found), torch.cat(levels)  # [N, P, C] and [N P, 3]
     places = seen.flatten(0, 1)
-    memory = Memory(min(settings.patches, len(places)), teacher.channels).to(on)
-    memory.mean, memory.std = places.mean(dim=0), deviation(places)
-    standard = (seen - memory.mean) / memory.std
+    mean, std = places.mean(dim=0), deviation(places)
+    standard = (seen - mean) / std
     rows = coreset(standard.flatten(0, 1), settings.patches, generator)
+    memory = Memory(len(rows), teacher.channels).to(on)
+    memory.mean, memory.std = mean, std
     memory.patches, of = standard.flatten(0, 1)[rows], rows // seen.shape[1]
     away = [distance(one, _others(memory.patches, of != index)) for index, one in enumerate(standard)]
     memory.patch_mean, memory.patch_std = torch.cat(away).mean(), deviation(torch.cat(away))
